@@ -1,0 +1,2 @@
+/* A room without sources yet. */
+extern int fl_empty_room;
