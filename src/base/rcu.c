@@ -3,7 +3,15 @@
 #include <stdlib.h>
 #include <urcu-qsbr.h>
 
-#if defined(__SANITIZE_THREAD__) || (defined(__has_feature) && __has_feature(thread_sanitizer))
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TSAN 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define TSAN 1
+#endif
+
+#ifdef TSAN
 /* TSan does not see liburcu's fences: tell it that a grace period orders what readers did before with what the writer does after. */
 void AnnotateHappensBefore(const char *f, int l, const volatile void *p);
 void AnnotateHappensAfter(const char *f, int l, const volatile void *p);

@@ -38,7 +38,8 @@ uint64_t fl_loop_tick(struct fl_loop *l);       /* reads the clock */
 void fl_loop_post(struct fl_loop *l, void (*fn)(void *arg), void *arg);
 
 /* before: about to wait (never under a callback); after: woke up; turn: after each batch of callbacks, returns true when
- * it has more to do and the loop must not wait. Any may be NULL. */
+ * it has more to do and the loop must not wait. Any may be NULL. A poll that cannot wait calls neither before nor after;
+ * fl_loop_run_until_idle() calls both once at its end, where a real loop would wait. */
 void fl_loop_hooks(struct fl_loop *l, void (*before)(void *), void (*after)(void *), bool (*turn)(void *), void *arg);
 
 void fl_loop_run(struct fl_loop *l);            /* until fl_loop_stop() */
