@@ -1,6 +1,7 @@
 /* query: one question on its way through a chain, and the answer that grows with it. The story is told in dns/plugin.h, which plugins
  * include; this header is its first half. */
 #pragma once
+#include "net/loop.h"
 #include "wire/rrset.h"
 
 struct fl_plugin;
@@ -97,6 +98,7 @@ struct fl_query {
 	bool late;              /* root: the deadline passed; only the way up is left */
 	uint64_t owed[FL_LINKS_MAX / 64];
 	uint64_t wake_at;       /* ns on the shard's clock; 0: no timer */
+	struct fl_timer timer;
 	struct fl_query *parent, *root, *qnext, *qprev;
 	struct fl_memo *memo;
 	struct fl_defer *defer;

@@ -13,6 +13,7 @@
 struct fl_setup;
 struct fl_plugin;
 struct fl_chain;
+struct fl_reload;
 
 /* ---- the directive ---- */
 
@@ -56,6 +57,7 @@ struct fl_process {
 	const char *port;               /* -dns.port */
 	unsigned shards;
 	bool dry;                       /* -check: set up, start nothing */
+	struct fl_reload *reload;       /* NULL under -check and in tests without one */
 };
 const struct fl_process *fl_setup_process(struct fl_setup *s);
 struct fl_loop *fl_setup_loop(struct fl_setup *s);      /* the main thread's */

@@ -1,0 +1,96 @@
+/* server_int: what the files of the server share. Private to dns/. */
+#pragma once
+#include "dns/gen.h"
+#include "dns/server.h"
+#include "dns/stats.h"
+#include "net/tcp.h"
+#include "net/udp.h"
+#include <pthread.h>
+
+struct fl_shard_x;
+
+/* One listening address on one shard. Lives until it is removed and nothing uses it. */
+struct fl_listener {
+	struct fl_io udp;
+	struct fl_tcp_listener tcp;
+	bool wildcard, removed;
+	unsigned users;                 /* queries that will answer through it */
+	struct fl_shard_x *shard;
+	struct fl_group *group;         /* of the generation that serves now */
+	char key[96];                   /* "dns://127.0.0.1:53" */
+	struct fl_listener *next;
+};
+
+/* A root query with all that it needs: one piece of FL_BLOCK bytes. */
+struct fl_block_q {
+	struct fl_query q;
+	struct fl_arena arena;
+	struct fl_client client;
+	struct fl_timer deadline;
+	struct fl_listener *via;
+	struct fl_conn *conn;           /* TCP */
+	struct fl_udp_way way;          /* UDP */
+	struct fl_block_q *next, *prev; /* free, or parked on this shard */
+	struct fl_block_q *conn_next, *conn_prev;       /* in work on the same connection */
+	bool listed, orphan;            /* on parked; its connection closed */
+	_Alignas(16) char mem[];
+};
+
+struct fl_retired { struct fl_gen *gen; struct fl_retired *next; };
+
+struct fl_shard_x {
+	struct fl_shard sh;
+	struct fl_server *server;
+	pthread_t thread;
+	bool threaded;
+	struct fl_pool pool;
+	struct fl_rng rng;
+	struct fl_udp *udp;
+	struct fl_tcp *tcp;
+	struct fl_block_q *free, *parked;
+	struct fl_listener *listener;
+	struct fl_gen *gen;
+	struct fl_retired *retired;
+	bool sent_something;            /* since the last flush */
+};
+
+/* What a load hands to a shard. */
+struct fl_new_socket { char key[96]; int udp, tcp; bool wildcard; };
+
+struct fl_load;
+struct fl_server {
+	struct fl_process process;
+	struct fl_loop *loop;
+	const struct fl_directive_entry *directives;
+	struct fl_shard_x **shard;
+	bool inline_shard;
+	struct fl_gen *gen;
+	struct fl_load *load;
+	struct fl_stopping *stopping;
+	struct fl_leaving *leaving;     /* generations whose last queries are still out */
+	char (*key)[96]; unsigned nkey; /* addresses that are bound now */
+	struct fl_grid *saturated, *malformed;
+};
+
+/* shard.c */
+struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id);
+void fl_shard_post(struct fl_shard_x *x, void (*fn)(void *arg), void *arg);
+void fl_shard_destroy(struct fl_shard_x *x);    /* joins its thread */
+void fl_shard_swap(struct fl_shard_x *x, struct fl_gen *g, const struct fl_new_socket *sock, unsigned n);
+void fl_shard_retire(struct fl_shard_x *x, struct fl_gen *g);   /* tells the main thread (fl_load_retired) when its last query left */
+void fl_shard_unlisten(struct fl_shard_x *x);
+void fl_shard_expire_all(struct fl_shard_x *x);
+unsigned fl_shard_parked(const struct fl_shard_x *x);
+void fl_listener_put(struct fl_listener *l);
+
+/* query.c: packets → queries → answers */
+void fl_query_udp(struct fl_listener *l, const struct fl_udp_in *in);
+void fl_query_tcp(struct fl_conn *c, const uint8_t *bytes, size_t n);
+void fl_query_conn_closed(struct fl_conn *c);
+void fl_query_hooks(struct fl_shard_x *x);      /* fills sh's functions in */
+
+/* jobs.c */
+int fl_job_start(struct fl_ticket t, int (*work)(void *arg), void *arg);
+
+/* load.c */
+void fl_load_retired(struct fl_server *s, struct fl_gen *g);    /* posted by a shard to the main loop */

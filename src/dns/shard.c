@@ -1,0 +1,297 @@
+/* One thread's world: its sockets, its loop, the queries that wait. */
+#include "dns/server_int.h"
+#include "base/log.h"
+#include "base/rcu.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { POOL_MIB = 64, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_INFLIGHT = 128, MAX_UNSENT = 1024 * 1024,
+       ROUNDS = 4 };
+
+/* ---- listeners ---- */
+
+void fl_listener_put(struct fl_listener *l)
+{
+	if (--l->users || !l->removed)
+		return;
+	struct fl_listener **p = &l->shard->listener;
+	while (*p != l)
+		p = &(*p)->next;
+	*p = l->next;
+	close(l->udp.fd);
+	free(l);
+}
+
+static void tcp_gone(struct fl_tcp_listener *t)
+{
+	fl_listener_put((struct fl_listener *)((char *)t - offsetof(struct fl_listener, tcp)));
+}
+
+static void udp_ready(struct fl_io *io, uint32_t events)
+{
+	struct fl_listener *l = (struct fl_listener *)io;
+	struct fl_shard_x *x = l->shard;
+	struct fl_udp_in *in;
+	(void)events;
+	for (int round = 0; round < ROUNDS; round++) {
+		int n = fl_udp_recv(x->udp, io->fd, l->wildcard, &in);
+		x->sh.now_ns = fl_loop_now(x->sh.loop);
+		for (int i = 0; i < n; i++)
+			fl_query_udp(l, &in[i]);
+		if (n < FL_UDP_BATCH)
+			return;
+		fl_udp_flush(x->udp);
+		x->sh.now_ns = fl_loop_tick(x->sh.loop);
+	}
+}
+
+static void group_put(struct fl_listener *l, struct fl_group *g)
+{
+	l->group = g;
+	l->tcp.read_ns = g->read_ns ? g->read_ns : READ_S * FL_SEC;
+	l->tcp.write_ns = g->write_ns ? g->write_ns : WRITE_S * FL_SEC;
+	l->tcp.idle_ns = g->idle_ns ? g->idle_ns : IDLE_S * FL_SEC;
+}
+
+static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, struct fl_group *g)
+{
+	struct fl_listener *l = fl_xalloc(sizeof *l);
+	*l = (struct fl_listener){ .udp = { .fd = s->udp, .fn = udp_ready }, .wildcard = s->wildcard, .shard = x, .users = 1,
+				   .next = x->listener };
+	memcpy(l->key, s->key, sizeof l->key);
+	l->tcp.on_gone = tcp_gone;
+	x->listener = l;
+	group_put(l, g);
+	int ret = fl_loop_add(x->sh.loop, &l->udp, EPOLLIN);
+	ret = ret ? ret : fl_tcp_listen(x->tcp, &l->tcp, s->tcp);
+	if (ret)
+		fl_log(FL_ERROR, NULL, "listener %s: %s", s->key, strerror(-ret));
+}
+
+/* What already came is still answered, by the configuration that it was sent to; then the sockets close. */
+static void listener_remove(struct fl_listener *l)
+{
+	if (l->removed)
+		return;
+	udp_ready(&l->udp, 0);
+	fl_udp_flush(l->shard->udp);
+	fl_loop_del(l->shard->sh.loop, &l->udp);
+	l->removed = true;
+	l->users++;
+	fl_tcp_unlisten(&l->tcp);
+	fl_listener_put(l);
+}
+
+static struct fl_group *group_of(struct fl_gen *g, const char *key)
+{
+	for (unsigned i = 0; i < g->ngroup; i++)
+		if (fl_str_is(g->group[i]->addr, key))
+			return g->group[i];
+	return NULL;
+}
+
+/* ---- generations ---- */
+
+static void retired_post(void *arg)
+{
+	struct fl_gen *g = arg;
+	fl_load_retired(g->server, g);
+}
+
+/* Lets generations go whose last query has left this shard. */
+static void retire_turn(struct fl_shard_x *x)
+{
+	for (struct fl_retired **p = &x->retired, *r; (r = *p);) {
+		if (r->gen->parked[x->sh.id]) {
+			p = &r->next;
+			continue;
+		}
+		*p = r->next;
+		fl_gen_shard_stop(r->gen, &x->sh);
+		fl_loop_post(x->server->loop, retired_post, r->gen);
+		free(r);
+	}
+}
+
+void fl_shard_retire(struct fl_shard_x *x, struct fl_gen *g)
+{
+	struct fl_retired *r = fl_xalloc(sizeof *r);
+	*r = (struct fl_retired){ g, x->retired };
+	x->retired = r;
+	if (x->gen == g)
+		x->gen = NULL;
+	retire_turn(x);
+}
+
+void fl_shard_swap(struct fl_shard_x *x, struct fl_gen *g, const struct fl_new_socket *sock, unsigned n)
+{
+	for (struct fl_listener *l = x->listener, *next; l; l = next) {
+		next = l->next;
+		struct fl_group *group = group_of(g, l->key);
+		if (l->removed)
+			continue;
+		if (group)
+			group_put(l, group);
+		else
+			listener_remove(l);
+	}
+	for (unsigned i = 0; i < n; i++)
+		listener_add(x, &sock[i], group_of(g, sock[i].key));
+	x->gen = g;
+}
+
+void fl_shard_unlisten(struct fl_shard_x *x)
+{
+	for (struct fl_listener *l = x->listener, *next; l; l = next) {
+		next = l->next;
+		listener_remove(l);
+	}
+}
+
+void fl_shard_expire_all(struct fl_shard_x *x)
+{
+	for (struct fl_block_q *b = x->parked, *next; b; b = next) {
+		next = b->next;
+		if (b->q.parked)
+			fl_chain_expire(&b->q);
+	}
+	while (x->sh.run_first)
+		fl_chain_turn(&x->sh);
+	fl_udp_flush(x->udp);
+}
+
+unsigned fl_shard_parked(const struct fl_shard_x *x)
+{
+	unsigned n = 0;
+	for (const struct fl_block_q *b = x->parked; b; b = b->next)
+		n++;
+	return n;
+}
+
+/* ---- the loop's hooks ---- */
+
+static void before_wait(void *arg)
+{
+	(void)arg;
+	fl_rcu_offline();
+}
+
+static void after_wait(void *arg)
+{
+	struct fl_shard_x *x = arg;
+	fl_rcu_online();
+	x->sh.now_ns = fl_loop_now(x->sh.loop);
+}
+
+static bool turn(void *arg)
+{
+	struct fl_shard_x *x = arg;
+	x->sh.now_ns = fl_loop_now(x->sh.loop);
+	if (x->sh.run_first)
+		fl_chain_turn(&x->sh);
+	if (x->sent_something)
+		fl_udp_flush(x->udp);
+	x->sent_something = false;
+	if (x->gen)
+		fl_gen_flush(x->gen, &x->sh);
+	if (x->retired)
+		retire_turn(x);
+	fl_rcu_quiescent();
+	return x->sh.run_first != NULL;
+}
+
+/* ---- the thread ---- */
+
+static void *thread_main(void *arg)
+{
+	struct fl_shard_x *x = arg;
+	fl_rcu_register();
+	fl_loop_run(x->sh.loop);
+	fl_rcu_unregister();
+	return NULL;
+}
+
+static void frame(struct fl_conn *c, const uint8_t *bytes, size_t n) { fl_query_tcp(c, bytes, n); }
+static void closed(struct fl_conn *c) { fl_query_conn_closed(c); }
+
+/* A new thread takes no signals: they are the main thread's. */
+static int thread_start(struct fl_shard_x *x)
+{
+	sigset_t all, was;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &was);
+	int ret = pthread_create(&x->thread, NULL, thread_main, x);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	if (ret)
+		return -ret;
+	char name[16];
+	snprintf(name, sizeof name, "shard %u", x->sh.id);
+	pthread_setname_np(x->thread, name);
+	x->threaded = true;
+	return 0;
+}
+
+struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id)
+{
+	static const struct fl_tcp_limits limits = { MAX_CONNS, MAX_INFLIGHT, MAX_UNSENT };
+	static const struct fl_tcp_ops ops = { frame, closed };
+	struct fl_shard_x *x = fl_xalloc(sizeof *x);
+	x->server = s;
+	fl_pool_init(&x->pool, (size_t)POOL_MIB << 20);
+	fl_rng_init(&x->rng, 0);
+	x->udp = fl_udp_create();
+	x->sh = (struct fl_shard){ .id = id, .loop = s->inline_shard ? s->loop : fl_loop_create(), .pool = &x->pool, .rng = &x->rng };
+	if (!x->udp || !x->sh.loop) {
+		fl_shard_destroy(x);
+		return NULL;
+	}
+	x->tcp = fl_tcp_create(x->sh.loop, &x->pool, &limits, &ops);
+	fl_query_hooks(x);
+	if (s->inline_shard)
+		fl_rcu_register();
+	fl_loop_hooks(x->sh.loop, before_wait, after_wait, turn, x);
+	if (!s->inline_shard && thread_start(x)) {
+		fl_shard_destroy(x);
+		return NULL;
+	}
+	return x;
+}
+
+void fl_shard_post(struct fl_shard_x *x, void (*fn)(void *arg), void *arg)
+{
+	if (x->server->inline_shard)
+		fn(arg);
+	else
+		fl_loop_post(x->sh.loop, fn, arg);
+}
+
+static void stop_loop(void *arg) { fl_loop_stop(arg); }
+
+void fl_shard_destroy(struct fl_shard_x *x)
+{
+	if (!x)
+		return;
+	if (x->threaded) {
+		fl_loop_post(x->sh.loop, stop_loop, x->sh.loop);
+		pthread_join(x->thread, NULL);
+	}
+	fl_tcp_destroy(x->tcp);
+	while (x->listener) {
+		struct fl_listener *l = x->listener;
+		x->listener = l->next;
+		free(l);
+	}
+	if (x->server->inline_shard) {
+		fl_loop_hooks(x->sh.loop, NULL, NULL, NULL, NULL);
+		fl_rcu_unregister();
+	} else if (x->sh.loop) {
+		fl_loop_destroy(x->sh.loop);
+	}
+	fl_udp_destroy(x->udp);
+	fl_pool_finish(&x->pool);
+	free(x);
+}

@@ -1,0 +1,51 @@
+/* tcp: connections that carry messages behind a two-byte length (RFC 1035 §4.2.2, RFC 7766). Many messages may be in work on one
+ * connection, answers go out as they come. A connection lives in a piece of the shard's pool; nothing here allocates otherwise.
+ *
+ *   accept → [reading] frame() … fl_conn_send() → [idle] → timer → closed()
+ *                 └ max_inflight in work, or the peer does not read: reading rests until there is room again
+ *
+ * One thread's. A connection that closed stays in memory until the last holder put it. */
+#pragma once
+#include "net/loop.h"
+#include "net/udp.h"
+
+struct fl_conn;
+struct fl_tcp;
+
+struct fl_tcp_limits {
+	unsigned max_conns;             /* a new one beyond closes the one that idled longest, or itself */
+	unsigned max_inflight;          /* messages in work on one connection */
+	size_t max_unsent;              /* bytes that a peer may leave unread before it is cut off */
+};
+struct fl_tcp_ops {
+	void (*frame)(struct fl_conn *c, const uint8_t *bytes, size_t n);       /* bytes for the call only */
+	void (*closed)(struct fl_conn *c);      /* once; whatever is in work has nobody to go to */
+};
+struct fl_tcp_stats { uint64_t accepted, refused, timed_out, reset, unread; };
+
+struct fl_tcp *fl_tcp_create(struct fl_loop *l, struct fl_pool *pool, const struct fl_tcp_limits *lim, const struct fl_tcp_ops *ops);
+void fl_tcp_destroy(struct fl_tcp *t);          /* closes all */
+const struct fl_tcp_stats *fl_tcp_stats(const struct fl_tcp *t);
+unsigned fl_tcp_count(const struct fl_tcp *t);
+
+/* What connections of one listener share; times in ns. Embedded in the listener, which outlives its connections (see on_gone). */
+struct fl_tcp_listener {
+	struct fl_io io;
+	struct fl_tcp *tcp;
+	uint64_t read_ns, write_ns, idle_ns;    /* first message; a write that does not move; between messages */
+	unsigned conns;
+	bool draining;                          /* no message is taken any more; each connection closes when its last answer is out */
+	void (*on_gone)(struct fl_tcp_listener *li);    /* the last connection of a closed listener went; may be NULL */
+};
+int fl_tcp_listen(struct fl_tcp *t, struct fl_tcp_listener *li, int fd);        /* fd is taken; 0 or -errno */
+/* No new ones. Those that idle are closed, the others when what is in work has been answered. */
+void fl_tcp_unlisten(struct fl_tcp_listener *li);
+
+/* Sends one message: what the socket does not take at once is queued. Harmless on a closed connection. */
+void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n);
+void fl_conn_hold(struct fl_conn *c);           /* a message is in work: keep the memory */
+void fl_conn_put(struct fl_conn *c);            /* it is done */
+struct fl_tcp_listener *fl_conn_listener(struct fl_conn *c);
+const struct fl_udp_way *fl_conn_way(struct fl_conn *c);        /* peer; local with info 4 or 6 */
+uint16_t fl_conn_local_port(struct fl_conn *c);
+void **fl_conn_user(struct fl_conn *c);         /* the owner's list of what is in work; NULL at first */

@@ -1,0 +1,150 @@
+#include "net/watch.h"
+#include "base/mem.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HOPS = 8 };      /* links on the way to the file */
+
+/* What a file is: when none of it moved, its content did not. */
+struct sign { dev_t dev; ino_t ino; struct timespec mtime; off_t size; bool there, dir; };
+
+struct fl_watch {
+	struct fl_io io;
+	struct fl_timer settle;
+	struct fl_loop *loop;
+	char *path;
+	uint64_t settle_ns, first_ns;
+	void (*fn)(void *arg);
+	void *arg;
+	struct sign last;
+	int wd[HOPS + 1];
+	unsigned nwd;
+};
+
+static struct sign sign_of(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st))
+		return (struct sign){ 0 };
+	return (struct sign){ st.st_dev, st.st_ino, st.st_mtim, st.st_size, true, S_ISDIR(st.st_mode) };
+}
+
+static bool same(const struct sign *a, const struct sign *b)
+{
+	return a->there == b->there && !a->dir && a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+}
+
+static void watch_folder(struct fl_watch *w, const char *folder)
+{
+	uint32_t mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_MODIFY | IN_DELETE_SELF | IN_ATTRIB;
+	int wd = inotify_add_watch(w->io.fd, folder, mask | IN_ONLYDIR);
+	if (wd >= 0 && w->nwd <= HOPS)
+		w->wd[w->nwd++] = wd;
+}
+
+/* The folder that holds `path`, itself part of the way: its links are in folders too. */
+static void watch_holder(struct fl_watch *w, char *path)
+{
+	char *slash = strrchr(path, '/');
+	if (!slash)
+		watch_folder(w, ".");
+	else if (slash == path)
+		watch_folder(w, "/");
+	else {
+		*slash = 0;
+		watch_folder(w, path);
+		*slash = '/';
+	}
+}
+
+/* Follows the links of path, watching the folder of each: path, then what it points to, … */
+static void watch_way(struct fl_watch *w)
+{
+	char at[PATH_MAX], to[PATH_MAX];
+	struct stat st;
+	for (unsigned i = 0; i < w->nwd; i++)
+		inotify_rm_watch(w->io.fd, w->wd[i]);
+	w->nwd = 0;
+	if (!stat(w->path, &st) && S_ISDIR(st.st_mode))
+		watch_folder(w, w->path);
+	snprintf(at, sizeof at, "%s", w->path);
+	for (int hop = 0; hop < HOPS; hop++) {
+		watch_holder(w, at);
+		ssize_t n = readlink(at, to, sizeof to - 1);
+		if (n <= 0)
+			break;
+		to[n] = 0;
+		char *slash = strrchr(at, '/');
+		size_t keep = to[0] == '/' || !slash ? 0 : (size_t)(slash - at) + 1;
+		if (keep + (size_t)n >= sizeof at)
+			break;
+		memcpy(at + keep, to, (size_t)n + 1);
+	}
+	char *real = realpath(w->path, NULL);   /* links among the folders above */
+	if (real)
+		watch_holder(w, real);
+	free(real);
+}
+
+static void settled(struct fl_timer *t)
+{
+	struct fl_watch *w = (struct fl_watch *)((char *)t - offsetof(struct fl_watch, settle));
+	struct sign now = sign_of(w->path);
+	w->first_ns = 0;
+	watch_way(w);
+	if (same(&now, &w->last))
+		return;
+	w->last = now;
+	w->fn(w->arg);
+}
+
+static void changed(struct fl_io *io, uint32_t events)
+{
+	struct fl_watch *w = (struct fl_watch *)((char *)io - offsetof(struct fl_watch, io));
+	char buf[4096] __attribute__((aligned(8)));
+	(void)events;
+	while (read(io->fd, buf, sizeof buf) > 0)
+		;
+	uint64_t now = fl_loop_tick(w->loop);
+	if (!w->first_ns)
+		w->first_ns = now;
+	uint64_t last = w->first_ns + 10 * w->settle_ns, at = now + w->settle_ns;
+	fl_timer_set(w->loop, &w->settle, at < last ? at : last);
+}
+
+struct fl_watch *fl_watch_add(struct fl_loop *l, const char *path, uint64_t settle_ns, void (*fn)(void *arg), void *arg)
+{
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	struct fl_watch *w = fl_xalloc(sizeof *w);
+	*w = (struct fl_watch){ .io = { .fd = fd, .fn = changed }, .settle = { .fn = settled }, .loop = l,
+				.path = fl_xstrndup(path, strlen(path)), .settle_ns = settle_ns, .fn = fn, .arg = arg,
+				.last = sign_of(path) };
+	watch_way(w);
+	int ret = fl_loop_add(l, &w->io, EPOLLIN);
+	if (ret) {
+		fl_watch_del(w);
+		errno = -ret;
+		return NULL;
+	}
+	return w;
+}
+
+void fl_watch_del(struct fl_watch *w)
+{
+	if (!w)
+		return;
+	fl_timer_clear(w->loop, &w->settle);
+	fl_loop_del(w->loop, &w->io);
+	close(w->io.fd);
+	free(w->path);
+	free(w);
+}
