@@ -1,8 +1,6 @@
 # A few verbs over meson. `make` builds build/fairlead; `make demo` and `make test` do all the set-up themselves.
 BUILD ?= build
-CHECK_ARGS ?=
-MESON_SETUP = meson setup
-.PHONY: all build check asan tsan lint fuzz demo test bench man clean deps live
+.PHONY: all build asan tsan fuzz check test demo bench man faults clean deps
 
 all: build
 
@@ -10,14 +8,57 @@ all: build
 define configure
 	@mkdir -p $(1)
 	@find src test/unit test/prop test/fuzz bench -name '*.c' 2>/dev/null | sort | cat - src/plugin/order.def meson.build > $(1)/.files.new
-	@if [ ! -f $(1)/build.ninja ]; then $(MESON_SETUP) $(1) $(2) > $(1).log 2>&1 || { cat $(1).log; exit 1; }; mv $(1).log $(1)/setup.log; \
+	@if [ ! -f $(1)/build.ninja ]; then $(2) meson setup $(1) $(3) > $(1)/setup.log 2>&1 || { cat $(1)/setup.log; exit 1; }; \
 	elif ! cmp -s $(1)/.files.new $(1)/.files; then meson setup --reconfigure $(1) > $(1)/setup.log 2>&1 || { tail -20 $(1)/setup.log; exit 1; }; fi
 	@mv $(1)/.files.new $(1)/.files
 endef
 
 build:
-	$(call configure,$(BUILD),)
-	@ninja -C $(BUILD) $(if $(V),-v,--quiet)
+	$(call configure,$(BUILD),,)
+	@ninja -C $(BUILD) --quiet
+
+asan:
+	$(call configure,build-asan,CC=clang,-Db_sanitize=address$(comma)undefined -Db_lundef=false -Doptimization=1)
+	@ninja -C build-asan --quiet
+
+tsan:
+	$(call configure,build-tsan,CC=clang,-Db_sanitize=thread -Db_lundef=false -Doptimization=1)
+	@ninja -C build-tsan --quiet
+
+fuzz:
+	$(call configure,build-fuzz,CC=clang,-Db_sanitize=address$(comma)undefined -Db_lundef=false -Dfuzz=true -Dtests=disabled -Doptimization=1)
+	@ninja -C build-fuzz --quiet
+
+comma := ,
+
+# The quick gate: unit and property tests, cases, structure. No network, no root.
+check: build
+	@tools/check quick
+
+# Everything, with the packages that it needs.
+test:
+	@tools/deps test
+	@$(MAKE) --no-print-directory build
+	@tools/check all
+
+demo:
+	@tools/deps build
+	@echo "building"
+	@$(MAKE) --no-print-directory build
+	@tools/demo
+
+bench: build
+	@bench/run
+
+faults:
+	@tools/faults
+
+man:
+	@mkdir -p $(BUILD)/man
+	@for f in man/*/*.md; do lowdown -sTman $$f > $(BUILD)/man/$$(basename $$f .md); done
+
+deps:
+	@tools/deps test
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz

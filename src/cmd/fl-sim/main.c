@@ -92,6 +92,12 @@ static int running(struct sim *s, struct fl_str verb, struct fl_str args)
 	return sim_fail(s, "unknown verb: %.*s", FL_FMT(verb));
 }
 
+/* manifests/NAME, for `kubernetes { manifests manifests }` */
+static int objects(struct sim *s, struct fl_str name, struct fl_str *rest)
+{
+	return sim_write(s, fl_arena_printf(&s->arena, "manifests/%.*s", FL_FMT(name)), body(s, rest));
+}
+
 static int verb(struct sim *s, struct fl_str line, struct fl_str *rest)
 {
 	struct fl_str args = line, word = sim_word(&args);
@@ -100,9 +106,8 @@ static int verb(struct sim *s, struct fl_str line, struct fl_str *rest)
 		return sim_start(s, body(s, rest));
 	if (fl_str_is(word, "file"))
 		return sim_write(s, sim_word(&args), body(s, rest));
-	if (fl_str_is(word, "objects"))         /* manifests/NAME, for `kubernetes { manifests manifests }` */
-		return sim_write(s, fl_arena_printf(&s->arena, "manifests/%.*s", args.n ? FL_FMT(args) : 12, args.n ? args.p : "objects.yaml"),
-				 body(s, rest));
+	if (fl_str_is(word, "objects"))
+		return objects(s, args.n ? args : FL_STR("objects.yaml"), rest);
 	if (fl_str_is(word, "delete")) {
 		char path[256];
 		snprintf(path, sizeof path, "%.*s", FL_FMT(args));
