@@ -1,0 +1,38 @@
+/* http1: the answering half of HTTP/1.1 (RFC 9112) as a pure machine: bytes in any portions → head, pieces of the body, end.
+ * It owns no socket and no memory but itself; pieces of the body point into what the caller gave.
+ *
+ *   fl_http1_init() → fl_http1_next() … FL_HTTP1_HEAD … FL_HTTP1_BODY* … FL_HTTP1_DONE → init again when `keep` is set
+ *
+ * A head may have 64 KiB in all; of a line that is longer than `line` only the front is looked at. */
+#pragma once
+#include "base/str.h"
+
+/* What a client wants to know of a head, by either version of HTTP. */
+struct fl_http_head {
+	int status;                     /* 0: nothing came yet */
+	int retry_after_s;              /* -1: none, or a date */
+	bool encoded;                   /* Content-Encoding other than identity: nothing here can read that */
+	char content_type[96];
+};
+
+enum fl_http1_event { FL_HTTP1_MORE, FL_HTTP1_HEAD, FL_HTTP1_BODY, FL_HTTP1_DONE, FL_HTTP1_BAD };
+
+struct fl_http1 {
+	struct fl_http_head head;
+	bool keep;                      /* after FL_HTTP1_DONE: the connection may be asked again */
+	/* its own */
+	uint8_t state;
+	bool chunked, sized;
+	uint64_t left;                  /* bytes of the body or of the chunk */
+	unsigned head_bytes, line_n;
+	char line[512];
+};
+
+void fl_http1_init(struct fl_http1 *h);
+/* Takes bytes from *p up to end. MORE: all were taken. BODY: *piece is some of the body. BAD and DONE are final. */
+enum fl_http1_event fl_http1_next(struct fl_http1 *h, const uint8_t **p, const uint8_t *end, struct fl_str *piece);
+/* The peer closed: was that the end of a body without length? */
+bool fl_http1_closed(const struct fl_http1 *h);
+
+/* One header field into head, for either version; name in any case. */
+void fl_http_field(struct fl_http_head *head, struct fl_str name, struct fl_str value);

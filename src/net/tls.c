@@ -1,0 +1,222 @@
+#include "net/tls.h"
+#include "base/mem.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+struct fl_tls_creds {
+	unsigned refs;
+	bool insecure;
+	gnutls_certificate_credentials_t cred;
+};
+
+struct fl_tls {
+	struct fl_tls_creds *creds;
+	gnutls_session_t s;
+	char *name;
+	bool open;                              /* the handshake is done and nothing failed since */
+	int error;                              /* GnuTLS's last */
+};
+
+/* ---- credentials ---- */
+
+static gnutls_datum_t datum(struct fl_str s) { return (gnutls_datum_t){ .data = (unsigned char *)(uintptr_t)s.p, .size = (unsigned)s.n }; }
+
+static int load_ca(struct fl_tls_creds *c, struct fl_str pem, struct fl_err *e)
+{
+	if (!pem.n) {
+		int n = gnutls_certificate_set_x509_system_trust(c->cred);
+		return n < 0 ? fl_err_set(e, "unable to load the system's root certificates: %s", gnutls_strerror(n)) : 0;
+	}
+	gnutls_datum_t d = datum(pem);
+	if (gnutls_certificate_set_x509_trust_mem(c->cred, &d, GNUTLS_X509_FMT_PEM) <= 0)
+		return fl_err_set(e, "unable to load root certificates: unable to parse bytes as PEM block");
+	return 0;
+}
+
+static int load_pair(struct fl_tls_creds *c, struct fl_str cert, struct fl_str key, struct fl_err *e)
+{
+	gnutls_datum_t dc = datum(cert), dk = datum(key);
+	int ret = gnutls_certificate_set_x509_key_mem2(c->cred, &dc, &dk, GNUTLS_X509_FMT_PEM, NULL, 0);
+	if (ret >= 0)
+		return 0;
+	if (ret == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		return fl_err_set(e, "tls: private key does not match public key");
+	if (ret == GNUTLS_E_BASE64_DECODING_ERROR || ret == GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR)
+		return fl_err_set(e, "tls: failed to find any PEM data in certificate or key input");
+	return fl_err_set(e, "tls: failed to load the certificate or its key: %s", gnutls_strerror(ret));
+}
+
+struct fl_tls_creds *fl_tls_creds_create(const struct fl_tls_trust *t, struct fl_err *e)
+{
+	struct fl_tls_creds *c = fl_xalloc(sizeof *c);
+	c->refs = 1;
+	c->insecure = t->insecure;
+	if (gnutls_certificate_allocate_credentials(&c->cred) < 0) {
+		free(c);
+		fl_err_set(e, "out of memory");
+		return NULL;
+	}
+	if ((!t->insecure && load_ca(c, t->ca, e)) || (t->cert.n && load_pair(c, t->cert, t->key, e))) {
+		fl_tls_creds_put(c);
+		return NULL;
+	}
+	return c;
+}
+
+struct fl_tls_creds *fl_tls_creds_get(struct fl_tls_creds *c)
+{
+	c->refs++;
+	return c;
+}
+
+void fl_tls_creds_put(struct fl_tls_creds *c)
+{
+	if (!c || --c->refs)
+		return;
+	gnutls_certificate_free_credentials(c->cred);
+	free(c);
+}
+
+/* ---- sessions ---- */
+
+static bool is_ip(const char *name)
+{
+	unsigned char b[16];
+	return inet_pton(AF_INET, name, b) == 1 || inet_pton(AF_INET6, name, b) == 1;
+}
+
+static int prepare(struct fl_tls *t, int fd, const char *const *alpn)
+{
+	int ret = gnutls_init(&t->s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS_TLS12);
+	if (ret < 0)
+		return ret;
+	gnutls_datum_t proto[4];
+	unsigned n = 0;
+	while (alpn && alpn[n] && n < FL_COUNT(proto)) {
+		proto[n] = datum(fl_str(alpn[n]));
+		n++;
+	}
+	if ((ret = gnutls_priority_set_direct(t->s, PRIORITY, NULL)) < 0 ||
+	    (ret = gnutls_credentials_set(t->s, GNUTLS_CRD_CERTIFICATE, t->creds->cred)) < 0)
+		return ret;
+	if (n && (ret = gnutls_alpn_set_protocols(t->s, proto, n, 0)) < 0)
+		return ret;
+	if (*t->name && !is_ip(t->name) && (ret = gnutls_server_name_set(t->s, GNUTLS_NAME_DNS, t->name, strlen(t->name))) < 0)
+		return ret;
+	if (!t->creds->insecure)
+		gnutls_session_set_verify_cert(t->s, t->name, 0);
+	gnutls_transport_set_int(t->s, fd);
+	gnutls_handshake_set_timeout(t->s, GNUTLS_INDEFINITE_TIMEOUT);  /* the caller's timer */
+	return 0;
+}
+
+struct fl_tls *fl_tls_client(struct fl_tls_creds *c, int fd, const char *name, const char *const *alpn)
+{
+	struct fl_tls *t = fl_xalloc(sizeof *t);
+	t->creds = fl_tls_creds_get(c);
+	t->name = fl_xstrndup(name, strlen(name));
+	if (prepare(t, fd, alpn) >= 0)
+		return t;
+	fl_tls_destroy(t);
+	return NULL;
+}
+
+void fl_tls_destroy(struct fl_tls *t)
+{
+	if (!t)
+		return;
+	if (t->open)
+		gnutls_bye(t->s, GNUTLS_SHUT_WR);
+	if (t->s)
+		gnutls_deinit(t->s);
+	fl_tls_creds_put(t->creds);
+	free(t->name);
+	free(t);
+}
+
+/* As crypto/x509 words it, where it has a word. */
+static void why_refused(struct fl_tls *t, struct fl_err *e)
+{
+	static const char *const text = "tls: failed to verify certificate: x509: ";
+	unsigned status = gnutls_session_get_verify_cert_status(t->s);
+	if (status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNER_NOT_CA)) {
+		fl_err_set(e, "%scertificate signed by unknown authority", text);
+	} else if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED)) {
+		fl_err_set(e, "%scertificate has expired or is not yet valid", text);
+	} else if (status & GNUTLS_CERT_UNEXPECTED_OWNER) {
+		fl_err_set(e, "%scertificate is not valid for %s", text, t->name);
+	} else {
+		gnutls_datum_t words = { 0 };
+		gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &words, 0);
+		fl_err_set(e, "%s%s", text, words.data ? (const char *)words.data : "refused");
+		gnutls_free(words.data);
+	}
+}
+
+int fl_tls_handshake(struct fl_tls *t, struct fl_err *e)
+{
+	for (;;) {
+		int ret = gnutls_handshake(t->s);
+		if (ret == GNUTLS_E_SUCCESS) {
+			t->open = true;
+			return 0;
+		}
+		if (ret == GNUTLS_E_AGAIN)
+			return gnutls_record_get_direction(t->s) ? 2 : 1;
+		if (!gnutls_error_is_fatal(ret))
+			continue;                       /* interrupted, or a warning alert */
+		t->error = ret;
+		if (ret == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
+			why_refused(t, e);
+		else if (ret == GNUTLS_E_FATAL_ALERT_RECEIVED)
+			fl_err_set(e, "remote error: tls: %s", gnutls_alert_get_name(gnutls_alert_get(t->s)));
+		else if (ret == GNUTLS_E_PREMATURE_TERMINATION || ret == GNUTLS_E_PULL_ERROR)
+			fl_err_set(e, "EOF");
+		else if (ret == GNUTLS_E_UNEXPECTED_PACKET || ret == GNUTLS_E_RECORD_OVERFLOW || ret == GNUTLS_E_UNSUPPORTED_VERSION_PACKET)
+			fl_err_set(e, "tls: first record does not look like a TLS handshake");
+		else
+			fl_err_set(e, "tls: %s", gnutls_strerror(ret));
+		return -EPROTO;
+	}
+}
+
+struct fl_str fl_tls_alpn(const struct fl_tls *t)
+{
+	gnutls_datum_t d;
+	if (gnutls_alpn_get_selected_protocol(t->s, &d) < 0)
+		return FL_STR("");
+	return (struct fl_str){ (const char *)d.data, d.size };
+}
+
+static ssize_t result(struct fl_tls *t, ssize_t n)
+{
+	if (n >= 0)
+		return n;
+	if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED || !gnutls_error_is_fatal((int)n))
+		return -EAGAIN;
+	t->open = false;
+	t->error = (int)n;
+	if (n == GNUTLS_E_PULL_ERROR || n == GNUTLS_E_PUSH_ERROR)
+		return errno && errno != EAGAIN ? -errno : -EIO;
+	return -EPROTO;
+}
+
+ssize_t fl_tls_read(struct fl_tls *t, void *to, size_t n) { return result(t, gnutls_record_recv(t->s, to, n)); }
+ssize_t fl_tls_write(struct fl_tls *t, const void *from, size_t n) { return result(t, gnutls_record_send(t->s, from, n)); }
+size_t fl_tls_pending(const struct fl_tls *t) { return gnutls_record_check_pending(t->s); }
+
+const char *fl_tls_reason(const struct fl_tls *t)
+{
+	if (t->error == GNUTLS_E_PREMATURE_TERMINATION)
+		return "unexpected EOF";
+	if (t->error == GNUTLS_E_FATAL_ALERT_RECEIVED)
+		return gnutls_alert_get_name(gnutls_alert_get(t->s));
+	return gnutls_strerror(t->error);
+}

@@ -1,0 +1,36 @@
+/* tls: GnuTLS client sessions over a non-blocking descriptor that the caller owns and polls. TLS 1.2 at least, ALPN, client
+ * certificates. What the other side must prove is decided by the credentials: made once from PEM bytes, shared by sessions and
+ * counted, so that new files mean new credentials while old connections keep theirs.
+ *
+ * The system's certificate bundle is parsed only when no CA was given: it costs megabytes. One thread's. */
+#pragma once
+#include "base/err.h"
+#include <sys/types.h>
+
+struct fl_tls_trust {
+	struct fl_str ca;               /* PEM; "": the system's */
+	struct fl_str cert, key;        /* PEM; "": none */
+	bool insecure;                  /* the server proves nothing */
+};
+
+struct fl_tls_creds;
+struct fl_tls_creds *fl_tls_creds_create(const struct fl_tls_trust *t, struct fl_err *e);       /* NULL with Go's words in e */
+struct fl_tls_creds *fl_tls_creds_get(struct fl_tls_creds *c);
+void fl_tls_creds_put(struct fl_tls_creds *c);
+
+struct fl_tls;
+/* name: what the certificate must be for, a DNS name (also sent as SNI) or an IP address. alpn: NUL-terminated, NULL ends; the
+ * array may go after the call. NULL when there is no memory. */
+struct fl_tls *fl_tls_client(struct fl_tls_creds *c, int fd, const char *name, const char *const *alpn);
+void fl_tls_destroy(struct fl_tls *t);          /* says goodbye if that does not block; the descriptor stays open */
+
+/* Drives the handshake: 0: done; 1: wait until readable; 2: until writable; -EPROTO with the words in e. */
+int fl_tls_handshake(struct fl_tls *t, struct fl_err *e);
+struct fl_str fl_tls_alpn(const struct fl_tls *t);      /* what was agreed; "" nothing */
+
+/* As read and write: bytes, 0 at the end (read), -EAGAIN, -errno, -EPROTO for what TLS calls an error. After -EAGAIN a write must be
+ * repeated with the same bytes. */
+ssize_t fl_tls_read(struct fl_tls *t, void *to, size_t n);
+ssize_t fl_tls_write(struct fl_tls *t, const void *from, size_t n);
+size_t fl_tls_pending(const struct fl_tls *t);  /* bytes decrypted but not read: poll() does not know of them */
+const char *fl_tls_reason(const struct fl_tls *t);      /* of the last -EPROTO */
