@@ -11,6 +11,7 @@ struct fl_token {
 	struct fl_str raw;      /* as lexed (first token of a directive enters the hash unreplaced) */
 	struct fl_str file;     /* "" for the main file, else the absolute path; messages print the main file's name as given */
 	int line;               /* of its first rune, from 1 */
+	bool is_name;           /* the first token of a directive */
 };
 
 struct fl_directive { struct fl_str name; struct fl_token *tok; unsigned ntok; };       /* all tokens of that name in the block, name tokens
