@@ -18,6 +18,8 @@ struct fl_reload {
 	void (*first_done)(void *arg, const struct fl_err *e);
 	void *first_arg;
 	struct fl_grid *failed, *version;
+	struct fl_arena arena;          /* of what came through a pipe: it comes only once */
+	struct fl_str piped;
 };
 
 static const struct fl_metric_def failed_def = { .name = "coredns_reload_failed_total", .kind = FL_COUNTER, .always = true,
@@ -30,11 +32,18 @@ struct fl_reload *fl_reload_create(struct fl_server *s, struct fl_loop *l, const
 {
 	struct fl_reload *r = fl_xalloc(sizeof *r);
 	*r = (struct fl_reload){ .server = s, .loop = l, .process = *p, .known = known };
+	fl_arena_init(&r->arena, NULL, 0, NULL, SIZE_MAX / 2);
 	s->process.reload = r;
 	return r;
 }
 
-void fl_reload_destroy(struct fl_reload *r) { free(r); }
+void fl_reload_destroy(struct fl_reload *r)
+{
+	if (!r)
+		return;
+	fl_arena_finish(&r->arena);
+	free(r);
+}
 
 void fl_reload_used(struct fl_reload *r)
 {
@@ -73,7 +82,10 @@ struct fl_conf *fl_reload_read(struct fl_reload *r, struct fl_err *e)
 	struct fl_str text = { 0 };
 	const char *path = r->process.conf;
 	fl_arena_init(&a, NULL, 0, NULL, SIZE_MAX / 2);
-	int ret = fl_conf_read(&a, path, &text);
+	bool pipe = !strcmp(path, "stdin");
+	int ret = pipe && r->piped.p ? 0 : fl_conf_read(pipe ? &r->arena : &a, path, &text);
+	if (pipe && !ret)
+		text = r->piped = r->piped.p ? r->piped : text;
 	if (ret == -ENOENT && !r->process.conf_given && !fl_server_conf(r->server)) {
 		text = FL_STR("");
 		ret = 0;
@@ -83,7 +95,7 @@ struct fl_conf *fl_reload_read(struct fl_reload *r, struct fl_err *e)
 		fl_err_set(e, ret == -EISDIR ? "read %s: is a directory" : ret == -ENOENT ? "open %s: no such file or directory"
 				     : ret == -EACCES ? "open %s: permission denied" : "open %s: input/output error", path);
 	else
-		c = parse(r, strcmp(path, "stdin") ? path : "/dev/stdin", text, e);
+		c = parse(r, pipe ? "/dev/stdin" : path, text, e);
 	fl_arena_finish(&a);
 	for (unsigned i = 0; c && i < c->nwarning; i++)
 		fl_log(FL_WARN, NULL, "%.*s", FL_FMT(c->warning[i]));

@@ -133,15 +133,18 @@ static int start(void **state)
 
 static void stopped(void *arg)
 {
-	(void)arg;
+	if (arg)
+		*(bool *)arg = true;
 	fl_loop_stop(loop);
 }
 
 static int stop(void **state)
 {
 	(void)state;
-	fl_server_stop(server, stopped, NULL);
-	fl_loop_run(loop);
+	bool gone = false;
+	fl_server_stop(server, stopped, &gone);
+	while (!gone)
+		fl_loop_run(loop);
 	fl_server_destroy(server);
 	fl_loop_destroy(loop);
 	return alive != 0;
