@@ -134,13 +134,14 @@ void fl_loop_post(struct fl_loop *l, void (*fn)(void *arg), void *arg)
 	struct post *p = fl_xalloc(sizeof *p);
 	p->fn = fn;
 	p->arg = arg;
-	p->next = __atomic_load_n(&l->posts, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(&l->posts, &p->next, p, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		;
+	struct post *first = __atomic_load_n(&l->posts, __ATOMIC_RELAXED);
+	do
+		p->next = first;        /* once it stands in the list, p is the loop's */
+	while (!__atomic_compare_exchange_n(&l->posts, &first, p, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 	/* Who found the list empty wakes the loop; the others' nodes are taken along. The eventfd is edge-triggered: every write
 	 * wakes, and nobody needs to read it. */
 	uint64_t one = 1;
-	if (!p->next)
+	if (!first)
 		fl_assert(write(l->wake, &one, sizeof one) == sizeof one);
 }
 
