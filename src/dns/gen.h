@@ -77,8 +77,6 @@ struct fl_setup {
 	struct fl_err *out;             /* what the caller of the build gets */
 };
 
-struct fl_directive_entry { const char *name; const struct fl_plugin *plugin; };        /* plugin NULL: known, not built yet */
-
 /* Sets up, links and makes the chains; nothing runs yet. conf is taken in any case. NULL with the words in e. */
 struct fl_gen *fl_gen_build(struct fl_server *srv, struct fl_conf *conf, struct fl_err *e);
 int fl_gen_start(struct fl_gen *g, struct fl_err *e);   /* start() of all, timers and watches */

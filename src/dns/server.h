@@ -8,7 +8,8 @@
 #include "dns/plugin.h"
 
 struct fl_server;
-struct fl_directive_entry;
+
+struct fl_directive_entry { const char *name; const struct fl_plugin *plugin; };        /* plugin NULL: known, not built yet */
 
 /* directives: the ordered table, NULL-terminated. inline_shard: one shard on the main loop itself, no threads (fl-sim). p is copied. */
 struct fl_server *fl_server_create(const struct fl_process *p, struct fl_loop *loop, const struct fl_directive_entry *directives,

@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "cmd/fairlead/cpus.h"
 #include "cmd/fairlead/flags.h"
-#include "cmd/fairlead/plugins.h"
+#include "plugin/table.h"
 #include "dns/reload.h"
 #include <errno.h>
 #include <malloc.h>

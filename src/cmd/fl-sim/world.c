@@ -1,5 +1,5 @@
 /* The server of a case, its clock and its folder. */
-#include "cmd/fairlead/plugins.h"
+#include "plugin/table.h"
 #include "cmd/fl-sim/sim.h"
 #include "base/log.h"
 #include <arpa/inet.h>

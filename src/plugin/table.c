@@ -1,4 +1,4 @@
-#include "cmd/fairlead/plugins.h"
+#include "plugin/table.h"
 #include "dns/stats.h"
 
 #define FL_BUILT(id) extern const struct fl_plugin fl_plugin_##id;

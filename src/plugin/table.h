@@ -1,6 +1,6 @@
-/* plugins: the table that order.def became. */
+/* table: what order.def became. */
 #pragma once
-#include "dns/gen.h"
+#include "dns/server.h"
 
 /* In chain order, ends with a NULL name; plugin NULL: a known directive that is not built yet. */
 extern const struct fl_directive_entry fl_plugins[];
