@@ -1,0 +1,69 @@
+/* upstream: questions to other DNS servers and what comes back. Sockets, message IDs, who waits for what; no policy: which server,
+ * how often and for how long is the asker's affair.
+ *
+ *   fl_upstream_ask ─ UDP: a connected socket, many questions in flight on it, each with an ID of its own from the kernel's generator
+ *                   └ TCP: a kept connection that idles, else a new one, else the least busy (questions are pipelined, RFC 7766)
+ *   reply → ID known on this socket? → a response, to this question? → done().  Anything else is counted, and waiting goes on:
+ *                                                                       who guesses IDs gains nothing by guessing wrong.
+ *
+ * Sockets are renewed after `expire_ns` or FL_UP_USES questions, so that source ports move. A kept connection that the peer closed is
+ * replaced once without the asker's knowledge.
+ *
+ * One thread's. Nothing is allocated after creation but pieces of the pool, for TCP bytes that wait. */
+#pragma once
+#include "base/mem.h"
+#include "net/loop.h"
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum { FL_UP_ROOM = 2, FL_UP_USES = 256, FL_UP_SOCKETS = 16, FL_UP_CONNS = 16 };
+
+struct fl_up_net;               /* a thread's: receive buffer, random bytes */
+struct fl_upstream;             /* one server, as this thread knows it */
+struct fl_up_sock;
+
+struct fl_up_stats {
+	uint64_t wrong;         /* came from the server's address, but is no answer to what was asked */
+	uint64_t stray;         /* nobody waits for it (any more) */
+	uint64_t sockets, conns;        /* opened */
+};
+
+/* One question. Embedded in the asker's memory, which must stay until done() ran or fl_upstream_cancel() was called. */
+struct fl_up_ask {
+	/* the asker's */
+	uint8_t *msg;           /* a query, FL_UP_ROOM bytes free before it; its ID is written here */
+	uint16_t len, question; /* octets of it; of its question, which begins behind the header */
+	bool loose;             /* any response with the right ID will do (health checks) */
+	/* Once: ret 0 and the reply's octets, for the call only; or -errno (-ETIMEDOUT: none came). Never from within fl_upstream_ask(). */
+	void (*done)(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n);
+	/* to look at */
+	bool tcp, reused;       /* how it went out; on a socket that was open */
+	/* upstream.c's own */
+	bool unsent, again;
+	uint16_t id;
+	struct fl_upstream *up;
+	struct fl_up_sock *sock;
+	struct fl_up_ask *next, **at;           /* in a bucket of the socket */
+	struct fl_up_ask *qnext;                /* not sent yet */
+	struct fl_timer timer;
+};
+
+struct fl_up_net *fl_up_net_create(struct fl_loop *l, struct fl_pool *pool);    /* both borrowed; aborts without memory */
+void fl_up_net_destroy(struct fl_up_net *n);    /* NULL is fine; its upstreams first */
+
+struct fl_up_conf {
+	struct sockaddr_in6 addr; socklen_t addr_len;
+	const char *name;       /* for messages: "192.0.2.1:53"; borrowed */
+	uint64_t expire_ns;     /* an idle connection and any UDP socket are kept so long */
+};
+struct fl_upstream *fl_upstream_create(struct fl_up_net *n, const struct fl_up_conf *c);
+void fl_upstream_destroy(struct fl_upstream *u);        /* NULL is fine; whatever is asked ends with -ECANCELED */
+const struct fl_up_stats *fl_upstream_stats(const struct fl_upstream *u);
+
+/* 0: done() will come. -errno: it did not go out (-EAGAIN: no socket has room), and done() will not come. */
+int fl_upstream_ask(struct fl_upstream *u, struct fl_up_ask *a, bool tcp, uint64_t timeout_ns);
+void fl_upstream_cancel(struct fl_up_ask *a);           /* done() will not come; harmless when it did, and on a zeroed one */
+
+/* What went wrong, in Go's words ("read udp 10.0.0.1:4711->192.0.2.1:53: i/o timeout"), because people grep and consolidate by them. To be
+ * called in done() or right after fl_upstream_ask(), for the error that these gave. NUL-terminated. */
+void fl_upstream_why(const struct fl_up_ask *a, int ret, char *to, size_t cap);

@@ -1,0 +1,143 @@
+/* UDP to a server: connected sockets, so that the kernel drops what comes from elsewhere and says when nobody is there. */
+#include "net/upstream_int.h"
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <sys/epoll.h>
+
+enum { READS = 32 };
+
+/* What an ICMP error or the kernel itself said: it quotes the datagram, and so the question that will have no answer. */
+static bool take_errors(struct fl_up_sock *s)
+{
+	uint64_t serial = s->serial;
+	bool any = false;
+	for (int i = 0; i < READS && s->serial == serial && s->io.fd >= 0; i++) {
+		uint8_t quoted[2];
+		_Alignas(struct cmsghdr) char control[512];
+		struct iovec iov = { quoted, sizeof quoted };
+		struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control };
+		ssize_t n = recvmsg(s->io.fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT);
+		if (n < 0)
+			break;
+		any = true;
+		int error = ECONNREFUSED;
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c))
+			if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+			    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+				struct sock_extended_err e;
+				memcpy(&e, CMSG_DATA(c), sizeof e);
+				error = (int)e.ee_errno;
+			}
+		struct fl_up_ask *a = n == 2 ? fl_up_find(s, (uint16_t)(quoted[0] << 8 | quoted[1])) : NULL;
+		if (!a)
+			continue;
+		fl_up_tell(s, UP_READ);
+		fl_up_finish(a, -error, NULL, 0);
+	}
+	return any;
+}
+
+static void fail_all(struct fl_up_sock *s, int ret)
+{
+	struct fl_up_ask *list;
+	fl_up_tell(s, UP_READ);
+	fl_up_take_all(s, &list);
+	fl_up_close(s);
+	while (list)
+		fl_up_finish(list, ret, NULL, 0);
+}
+
+static void ready(struct fl_io *io, uint32_t events)
+{
+	struct fl_up_sock *s = (struct fl_up_sock *)io;
+	struct fl_up_net *net = s->up->net;
+	uint64_t serial = s->serial;
+	bool told = events & EPOLLERR && take_errors(s);
+	for (int i = 0; i < READS && s->io.fd >= 0 && s->serial == serial; i++) {
+		ssize_t n = recv(s->io.fd, net->buffer, 65536, MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n >= 0) {
+			fl_up_deliver(s, net->buffer, (size_t)n);
+		} else if (errno != EINTR) {
+			int ret = -errno;       /* perhaps the same that the queue of errors told */
+			if (!take_errors(s) && !told) {
+				fail_all(s, ret);
+				return;
+			}
+			told = false;
+		}
+		if (!s->inflight)       /* nothing more is expected: the call that would say so is saved */
+			return;
+	}
+}
+
+static int open_one(struct fl_up_sock *s)
+{
+	struct fl_upstream *u = s->up;
+	struct fl_loop *l = u->net->loop;
+	int ret = fl_up_open(s, SOCK_DGRAM);
+	if (ret)
+		return ret;
+	s->io.fn = ready;
+	ret = fl_loop_add(l, &s->io, EPOLLIN);
+	if (ret) {
+		fl_up_close(s);
+		return ret;
+	}
+	fl_timer_set(l, &s->timer, fl_loop_now(l) + u->conf.expire_ns);
+	u->stats.sockets++;
+	u->udp = s;
+	return 0;
+}
+
+/* The current socket; a new one when that is worn; when none is left, the one that waits for the fewest. */
+static int pick(struct fl_upstream *u, struct fl_up_sock **to)
+{
+	struct fl_up_sock *s = u->udp, *least = NULL;
+	int ret = -EAGAIN;
+	if (s && !s->retiring && s->uses < FL_UP_USES && s->inflight < UP_SOFT) {
+		*to = s;
+		return 0;
+	}
+	if (s && s->uses >= FL_UP_USES)
+		s->retiring = true;
+	if (s && s->retiring)
+		fl_up_idle(s);
+	for (unsigned i = 0; i < FL_UP_SOCKETS; i++) {
+		s = &u->sock[i];
+		if (s->io.fd < 0) {
+			ret = open_one(s);
+			*to = s;
+			if (!ret)
+				return 0;
+			break;
+		}
+	}
+	for (unsigned i = 0; i < FL_UP_SOCKETS; i++) {
+		s = &u->sock[i];
+		if (s->io.fd >= 0 && s->inflight < UP_HARD && (!least || s->inflight < least->inflight))
+			least = s;
+	}
+	*to = least;
+	return least ? 0 : ret;
+}
+
+int fl_up_udp_ask(struct fl_upstream *u, struct fl_up_ask *a)
+{
+	struct fl_up_sock *s;
+	int ret = pick(u, &s);
+	if (ret)
+		return ret;
+	fl_up_link(s, a);
+	for (int i = 0; i < 2; i++) {   /* the first may report an error that an earlier datagram met */
+		ssize_t n = send(s->io.fd, a->msg, a->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n >= 0 || errno == EAGAIN)  /* full: lost, as UDP loses; the time limit finds out */
+			return 0;
+		ret = -errno;
+	}
+	fl_up_tell(s, UP_WRITE);
+	fl_up_unlink(a);
+	fl_up_idle(s);
+	return ret;
+}

@@ -1,0 +1,476 @@
+/* Questions to a server on loopback, under a virtual clock; the server answers as each test says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "net/upstream.h"
+
+enum { ASKS = 8192, FRAME = 64 };
+
+struct asked { struct fl_up_ask a; uint8_t room[FRAME]; int ret, done; size_t n; char why[160]; uint8_t reply[FRAME]; };
+
+static struct fl_loop *loop;
+static struct fl_pool pool;
+static struct fl_up_net *net;
+static struct fl_upstream *up;
+static int udp = -1, tcp = -1;
+static uint16_t port;
+static char name[32];
+static struct asked *ask;
+
+static void on_done(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
+{
+	struct asked *x = (struct asked *)a;
+	x->done++;
+	x->ret = ret;
+	x->n = n;
+	if (n)
+		memcpy(x->reply, msg, n < FRAME ? n : FRAME);
+	if (ret)
+		fl_upstream_why(a, ret, x->why, sizeof x->why);
+}
+
+static int bound(int type)
+{
+	int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0), one = 1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	socklen_t len = sizeof sa;
+	if (bind(fd, (struct sockaddr *)&sa, sizeof sa)) {
+		close(fd);
+		return -1;
+	}
+	getsockname(fd, (struct sockaddr *)&sa, &len);
+	port = ntohs(sa.sin_port);
+	return fd;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	fl_clock_virtual(1000 * FL_SEC);
+	loop = fl_loop_create();
+	fl_pool_init(&pool, 1 << 24);
+	net = fl_up_net_create(loop, &pool);
+	do {                            /* one port for both */
+		port = 0;
+		udp = bound(SOCK_DGRAM);
+		tcp = bound(SOCK_STREAM);
+	} while (tcp < 0 && !close(udp));
+	listen(tcp, 64);
+	struct fl_up_conf c = { .addr_len = sizeof(struct sockaddr_in), .name = name, .expire_ns = 10 * FL_SEC };
+	struct sockaddr_in *sa = (struct sockaddr_in *)&c.addr;
+	*sa = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	snprintf(name, sizeof name, "127.0.0.1:%u", port);
+	up = fl_upstream_create(net, &c);
+	ask = calloc(ASKS, sizeof *ask);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fl_upstream_destroy(up);
+	fl_up_net_destroy(net);
+	assert_int_equal(pool.used, 0);
+	fl_pool_finish(&pool);
+	fl_loop_destroy(loop);
+	close(udp);
+	close(tcp);
+	free(ask);
+	fl_clock_virtual(0);
+	return 0;
+}
+
+/* "WwW.x A IN" */
+static const uint8_t question[] = { 3, 'W', 'w', 'W', 1, 'x', 0, 0, 1, 0, 1 };
+
+static int start(unsigned i, bool over_tcp)
+{
+	struct asked *x = &ask[i];
+	x->a.msg = x->room + FL_UP_ROOM;
+	memset(x->a.msg, 0, 12);
+	x->a.msg[5] = 1;
+	memcpy(x->a.msg + 12, question, sizeof question);
+	x->a.len = 12 + sizeof question;
+	x->a.question = sizeof question;
+	x->a.done = on_done;
+	x->done = 0;
+	return fl_upstream_ask(up, &x->a, over_tcp, 2 * FL_SEC);
+}
+
+/* One datagram that the server got, made a reply; from: where it came from. */
+static size_t take(uint8_t *msg, struct sockaddr_in *from)
+{
+	socklen_t len = sizeof *from;
+	ssize_t n = recvfrom(udp, msg, FRAME, 0, (struct sockaddr *)from, &len);
+	if (n < 0)
+		return 0;
+	msg[2] |= 0x80;
+	return (size_t)n;
+}
+
+static void give(const uint8_t *msg, size_t n, const struct sockaddr_in *to)
+{
+	assert_int_equal(sendto(udp, msg, n, 0, (const struct sockaddr *)to, sizeof *to), n);
+	fl_loop_run_until_idle(loop);
+}
+
+static void test_udp(void **state)
+{
+	(void)state;
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	assert_int_equal(start(0, false), 0);
+	assert_false(ask[0].a.reused);
+	size_t n = take(m, &from);
+	assert_int_equal(n, 12 + sizeof question);
+	give(m, n, &from);
+	assert_int_equal(ask[0].done, 1);
+	assert_int_equal(ask[0].ret, 0);
+	assert_memory_equal(ask[0].reply, m, n);
+	assert_int_equal(start(1, false), 0);
+	assert_true(ask[1].a.reused);
+	fl_upstream_cancel(&ask[1].a);
+	n = take(m, &from);
+	give(m, n, &from);
+	assert_int_equal(ask[1].done, 0);
+	assert_int_equal(fl_upstream_stats(up)->stray, 1);
+	fl_upstream_cancel(&ask[1].a);
+	fl_upstream_cancel(&ask[0].a);
+}
+
+/* Whatever is no answer to the question is counted and waited past. */
+static void test_wrong(void **state)
+{
+	(void)state;
+	uint8_t m[FRAME], bad[FRAME];
+	struct sockaddr_in from;
+	assert_int_equal(start(0, false), 0);
+	size_t n = take(m, &from);
+	static const struct { unsigned at; uint8_t flip; } faults[] = {
+		{ 2, 0x80 },                    /* no response */
+		{ 13, 1 }, { 12, 1 }, { 18, 1 },        /* other names */
+		{ 20, 1 }, { 22, 2 },           /* type, class */
+		{ 5, 2 }, { 4, 1 },             /* questions */
+	};
+	for (unsigned i = 0; i < FL_COUNT(faults); i++) {
+		memcpy(bad, m, n);
+		bad[faults[i].at] ^= faults[i].flip;
+		give(bad, n, &from);
+		assert_int_equal(ask[0].done, 0);
+		assert_int_equal(fl_upstream_stats(up)->wrong, i + 1);
+	}
+	give(m, 11, &from);
+	give(m, n - 1, &from);
+	assert_int_equal(fl_upstream_stats(up)->wrong, FL_COUNT(faults) + 2);
+	memcpy(bad, m, n);
+	bad[1] ^= 1;
+	give(bad, n, &from);
+	assert_int_equal(fl_upstream_stats(up)->stray, 1);
+	bad[1] = m[1];
+	bad[5] = 0;                             /* no question, NOERROR and NXDOMAIN: nobody answers so */
+	give(bad, 12, &from);
+	bad[3] = 3;
+	give(bad, 12, &from);
+	assert_int_equal(ask[0].done, 0);
+	m[13] ^= 0x20;                          /* another letter case is the same name */
+	give(m, n, &from);
+	assert_int_equal(ask[0].done, 1);
+	assert_int_equal(ask[0].ret, 0);
+	assert_int_equal(start(1, false), 0);
+	take(m, &from);
+	m[3] = 1;
+	m[5] = 0;
+	give(m, 12, &from);                     /* FORMERR without the question is an answer */
+	assert_int_equal(ask[1].done, 1);
+}
+
+static void test_timeout(void **state)
+{
+	(void)state;
+	char want[160];
+	start(0, false);
+	fl_loop_advance(loop, FL_SEC);
+	start(1, true);
+	fl_loop_advance(loop, FL_SEC - 1);
+	assert_int_equal(ask[0].done, 0);
+	fl_loop_advance(loop, 1);
+	assert_int_equal(ask[0].ret, -ETIMEDOUT);
+	snprintf(want, sizeof want, "->127.0.0.1:%u: i/o timeout", port);
+	assert_non_null(strstr(ask[0].why, want));
+	assert_ptr_equal(strstr(ask[0].why, "read udp 127.0.0.1:"), ask[0].why);
+	assert_int_equal(ask[1].done, 0);
+	fl_loop_advance(loop, FL_SEC);
+	assert_ptr_equal(strstr(ask[1].why, "read tcp 127.0.0.1:"), ask[1].why);
+	assert_int_equal(ask[0].done + ask[1].done, 2);
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	char want[160];
+	close(udp);
+	close(tcp);
+	udp = tcp = -1;
+	for (unsigned i = 0; i < 3; i++) {      /* the first one's error must not cost the second */
+		assert_int_equal(start(i, false), 0);
+		fl_loop_run_until_idle(loop);
+		assert_int_equal(ask[i].ret, -ECONNREFUSED);
+		assert_int_equal(ask[i].done, 1);
+		assert_non_null(strstr(ask[i].why, ": read: connection refused"));
+	}
+	start(3, false);
+	start(4, false);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(ask[3].done + ask[4].done, 2);
+	assert_int_equal(start(5, true), 0);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(ask[5].ret, -ECONNREFUSED);
+	snprintf(want, sizeof want, "dial tcp 127.0.0.1:%u: connect: connection refused", port);
+	assert_string_equal(ask[5].why, want);
+}
+
+/* Source ports move: with use, and with time. IDs differ. */
+static void test_renewal(void **state)
+{
+	(void)state;
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	unsigned ports = 0, last = 0;
+	for (unsigned i = 0; i < 4 * FL_UP_USES; i++) {
+		assert_int_equal(start(i % 7, false), 0);
+		size_t n = take(m, &from);
+		ports += from.sin_port != last;
+		last = from.sin_port;
+		give(m, n, &from);
+		assert_int_equal(ask[i % 7].done, 1);
+	}
+	assert_int_equal(fl_upstream_stats(up)->sockets, 4);
+	assert_true(ports <= 4);
+	fl_loop_advance(loop, 10 * FL_SEC);
+	start(0, false);
+	assert_false(ask[0].a.reused);
+	assert_int_equal(fl_upstream_stats(up)->sockets, 5);
+	fl_loop_advance(loop, FL_SEC);
+	assert_int_equal(ask[0].done, 0);
+	size_t n = take(m, &from);
+	give(m, n, &from);
+	assert_int_equal(ask[0].done, 1);
+}
+
+/* Far more in flight than one socket takes; answers come in any order. */
+static void test_many(void **state)
+{
+	(void)state;
+	enum { N = 6000 };
+	static uint8_t m[N][FRAME];
+	static struct sockaddr_in from[N];
+	size_t n[N];
+	int size = 1 << 23;
+	setsockopt(udp, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+	unsigned got = 0, done = 0;
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(start(i, false), 0);
+		while (got < N && (n[got] = take(m[got], &from[got])))
+			got++;
+	}
+	assert_int_equal(got, N);
+	for (unsigned i = N; i-- > 0;)
+		give(m[i], n[i], &from[i]);
+	for (unsigned i = 0; i < N; i++)
+		done += ask[i].done == 1 && !ask[i].ret && !memcmp(ask[i].reply, ask[i].a.msg, 2);
+	assert_int_equal(done, N);
+	assert_true(fl_upstream_stats(up)->sockets <= FL_UP_SOCKETS);
+	assert_int_equal(fl_upstream_stats(up)->stray + fl_upstream_stats(up)->wrong, 0);
+}
+
+/* ---- TCP ---- */
+
+static int peer[64];
+static unsigned npeers;
+
+static void meet(void)
+{
+	fl_loop_run_until_idle(loop);
+	for (int fd; (fd = accept4(tcp, NULL, NULL, SOCK_NONBLOCK)) >= 0;)
+		peer[npeers++] = fd;
+	fl_loop_run_until_idle(loop);
+}
+
+/* The next frame on that connection, made a reply with its length before it. */
+static size_t frame(unsigned i, uint8_t *f)
+{
+	if (recv(peer[i], f, 2, MSG_PEEK) < 2)
+		return 0;
+	size_t n = 2u + f[1];
+	if (recv(peer[i], f, n, 0) < (ssize_t)n)
+		return 0;
+	f[4] |= 0x80;
+	return n;
+}
+
+static void hang_up(void)
+{
+	while (npeers)
+		close(peer[--npeers]);
+}
+
+static void test_tcp(void **state)
+{
+	(void)state;
+	uint8_t f[FRAME];
+	assert_int_equal(start(0, true), 0);
+	meet();
+	assert_int_equal(npeers, 1);
+	size_t n = frame(0, f);
+	assert_int_equal(n, 14 + sizeof question);
+	for (size_t i = 0; i < n; i++) {        /* byte by byte */
+		assert_int_equal(ask[0].done, 0);
+		assert_int_equal(send(peer[0], f + i, 1, 0), 1);
+		fl_loop_run_until_idle(loop);
+	}
+	assert_int_equal(ask[0].done, 1);
+	assert_int_equal(ask[0].ret, 0);
+	start(1, true);                         /* kept */
+	meet();
+	assert_int_equal(npeers, 1);
+	assert_true(ask[1].a.reused);
+	start(2, true);                         /* busy: another one */
+	meet();
+	assert_int_equal(npeers, 2);
+	n = frame(1, f);
+	assert_int_equal(send(peer[1], f, n, 0), n);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(ask[2].done, 1);
+	assert_int_equal(ask[1].done, 0);
+	n = frame(0, f);
+	send(peer[0], f, n, 0);
+	fl_loop_advance(loop, 10 * FL_SEC);     /* idle: closed by us */
+	assert_int_equal(ask[1].done, 1);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(recv(peer[i], f, 1, 0), 0);
+	hang_up();
+}
+
+/* More questions than connections: they share, and replies come in any order. */
+static void test_pipeline(void **state)
+{
+	(void)state;
+	enum { N = 200 };
+	static uint8_t f[N][FRAME];
+	size_t n[N];
+	unsigned at[N], got = 0;
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(start(i, true), 0);
+	meet();
+	assert_int_equal(npeers, FL_UP_CONNS);
+	for (unsigned p = 0; p < npeers; p++)
+		while (got < N && (n[got] = frame(p, f[got])))
+			at[got++] = p;
+	assert_int_equal(got, N);
+	for (unsigned i = N; i-- > 0;)
+		assert_int_equal(send(peer[at[i]], f[i], n[i], 0), n[i]);
+	fl_loop_run_until_idle(loop);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(ask[i].done, 1);
+	for (unsigned i = 0; i < FL_UP_CONNS * 64u; i++)
+		assert_int_equal(start(i, true), 0);
+	assert_int_equal(start(ASKS - 1, true), -EAGAIN);
+	for (unsigned i = 0; i < FL_UP_CONNS * 64u; i++)
+		fl_upstream_cancel(&ask[i].a);
+	hang_up();
+}
+
+/* A kept connection that the peer closed meanwhile costs nothing; a new one that it closes is an error. */
+static void test_closed(void **state)
+{
+	(void)state;
+	uint8_t f[FRAME];
+	start(0, true);
+	meet();
+	size_t n = frame(0, f);
+	send(peer[0], f, n, 0);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(ask[0].done, 1);
+	assert_int_equal(start(1, true), 0);    /* on the kept one */
+	fl_loop_run_until_idle(loop);
+	close(peer[0]);
+	npeers = 0;
+	meet();
+	assert_int_equal(npeers, 1);
+	assert_int_equal(ask[1].done, 0);
+	n = frame(0, f);
+	assert_int_equal(n, 14 + sizeof question);
+	frame(0, f);
+	close(peer[0]);
+	npeers = 0;
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(ask[1].done, 1);
+	assert_int_equal(ask[1].ret, -ENODATA);
+	assert_string_equal(ask[1].why, "EOF");
+}
+
+/* Big frames in both directions, and what is left when the asker leaves in the middle. */
+static void test_big(void **state)
+{
+	(void)state;
+	enum { BIG = 65535 };
+	static uint8_t big[FL_UP_ROOM + BIG], in[2 + BIG];
+	start(0, true);
+	meet();
+	frame(0, in);
+	uint8_t head[2] = { 0xff, 0xff };
+	big[0] = ask[0].a.msg[0];
+	big[1] = ask[0].a.msg[1];
+	big[2] = 0x80;
+	big[5] = 1;
+	memcpy(big + 12, question, sizeof question);
+	int size = 1 << 20;
+	setsockopt(peer[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	send(peer[0], head, 2, 0);
+	for (size_t at = 0; at < BIG;) {
+		ssize_t n = send(peer[0], big + at, BIG - at, 0);
+		at += n > 0 ? (size_t)n : 0;
+		fl_loop_run_until_idle(loop);
+	}
+	assert_int_equal(ask[0].done, 1);
+	assert_int_equal(ask[0].n, BIG);
+	int small = 4096;
+	hang_up();
+	setsockopt(tcp, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	fl_loop_run_until_idle(loop);
+	struct asked *x = &ask[1];
+	x->a = (struct fl_up_ask){ .msg = big + FL_UP_ROOM, .len = BIG, .question = sizeof question, .done = on_done };
+	for (unsigned i = 0; i < 100; i++) {    /* until a frame goes out only in part */
+		assert_int_equal(fl_upstream_ask(up, &x->a, true, FL_SEC), 0);
+		meet();
+		fl_upstream_cancel(&x->a);
+	}
+	assert_int_equal(x->done, 0);
+	for (unsigned p = 0; p < npeers; p++)
+		for (ssize_t n = 1; n > 0;) {
+			n = recv(peer[p], in, sizeof in, 0);
+			fl_loop_run_until_idle(loop);
+		}
+	hang_up();
+	fl_loop_run_until_idle(loop);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_tcp), T(test_pipeline),
+		T(test_closed), T(test_big),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
