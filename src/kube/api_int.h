@@ -1,0 +1,25 @@
+/* api_int: the source that talks to an API server, as its files share it. */
+#pragma once
+#include "kube/reflector.h"
+#include "kube/source_int.h"
+
+struct fl_source_api {
+	struct fl_source base;
+	struct fl_store *store;
+	struct fl_loop *loop;
+	struct fl_kube_config config;
+	struct fl_kube_auth auth;
+	struct fl_http_client *client;
+	struct fl_rng rng;
+	char *user_agent, *labels, *namespace_labels;
+	struct fl_reflector reflector[FL_KINDS];
+};
+
+/* A reflector was answered (200): those that wait because the server could not be reached need not any longer. */
+void fl_source_api_alive(struct fl_source_api *a);
+/* A reflector became healthy, or stopped being so. */
+void fl_source_api_state(struct fl_source_api *a);
+
+/* metrics.c: coredns_kubernetes_rest_client_*. code 0: no answer. */
+void fl_kube_count_request(const char *host, int code);
+void fl_kube_observe_list(const char *host, uint64_t ns);

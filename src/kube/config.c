@@ -1,0 +1,212 @@
+#include "kube/config.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
+enum { FILE_MAX = 1 << 20, CONFIG_MAX = 4 << 20 };
+
+static const char *keep(struct fl_kube_config *k, struct fl_str s) { return fl_arena_str(&k->mem, s).p; }
+
+/* ---- files ---- */
+
+static char *read_all(int fd, size_t *n)
+{
+	size_t cap = 8192;
+	char *buf = fl_xalloc(cap);
+	ssize_t got = 0;
+	*n = 0;
+	while ((got = read(fd, buf + *n, cap - 1 - *n)) > 0) {
+		*n += (size_t)got;
+		if (*n >= FILE_MAX)
+			break;
+		if (*n == cap - 1)
+			buf = fl_xrealloc(buf, cap *= 2);
+	}
+	buf[*n] = 0;
+	if (got >= 0)
+		return buf;
+	free(buf);
+	return NULL;
+}
+
+char *fl_kube_read_file(const char *path, size_t *n, struct fl_err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = fd < 0 ? NULL : read_all(fd, n);
+	if (!text)
+		fl_err_set(e, "%s %s: %s", fd < 0 ? "open" : "read", path, errno == ENOENT ? "no such file or directory" :
+			errno == EACCES ? "permission denied" : errno == EISDIR ? "is a directory" : strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return text;
+}
+
+/* ---- several faults at once ---- */
+
+void fl_kube_fault(struct fl_kube_faults *f, const char *fmt, ...)
+{
+	size_t at = strlen(f->text);
+	if (f->n++ && at + 2 < sizeof f->text)
+		at += (size_t)snprintf(f->text + at, sizeof f->text - at, ", ");
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(f->text + at, sizeof f->text - at, fmt, ap);
+	va_end(ap);
+}
+
+int fl_kube_faults_end(const struct fl_kube_faults *f, struct fl_err *e)
+{
+	if (!f->n)
+		return 0;
+	return fl_err_set(e, f->n == 1 ? "invalid configuration: %s" : "invalid configuration: [%s]", f->text);
+}
+
+/* ---- the URL ---- */
+
+static int bad_url(struct fl_str text, struct fl_err *e)
+{
+	return fl_err_set(e, "failed to create kubernetes notification controller: \"host must be a URL or a host:port pair: \\\"%.*s\\\"\"",
+		FL_FMT(text));
+}
+
+/* "host", "host:port", "[v6]", "[v6]:port" */
+static bool host_port(struct fl_kube_config *k, struct fl_str s)
+{
+	int64_t port = k->tls ? 443 : 80;
+	struct fl_str host, rest;
+	if (s.n && s.p[0] == '[') {
+		const char *close = memchr(s.p, ']', s.n);
+		if (!close)
+			return false;
+		host = (struct fl_str){ s.p + 1, (size_t)(close - s.p) - 1 };
+		rest = (struct fl_str){ close + 1, s.n - host.n - 2 };
+		if (rest.n && rest.p[0] != ':')
+			return false;
+		rest = rest.n ? (struct fl_str){ rest.p + 1, rest.n - 1 } : rest;
+	} else {
+		rest = fl_str_cut(s, ':', &host);
+		if (memchr(rest.p, ':', rest.n))
+			return false;
+	}
+	if (!host.n || memchr(host.p, '@', host.n) || memchr(host.p, ' ', host.n) || (rest.n && fl_parse_int(rest, 1, 65535, &port)))
+		return false;
+	k->host = keep(k, host);
+	k->port = (uint16_t)port;
+	k->authority = keep(k, s);
+	return true;
+}
+
+int fl_kube_config_url(struct fl_kube_config *k, struct fl_str text, bool tls, struct fl_err *e)
+{
+	struct fl_str rest = fl_str_trim(text), at, path;
+	k->tls = tls;
+	if (fl_str_starts(rest, FL_STR("https://")) || fl_str_starts(rest, FL_STR("http://"))) {
+		k->tls = rest.p[4] == 's';
+		rest = (struct fl_str){ rest.p + 7 + k->tls, rest.n - 7 - k->tls };
+	} else if (memmem(rest.p, rest.n, "://", 3)) {
+		return fl_err_set(e, "unsupported protocol scheme in \"%.*s\": must be http or https", FL_FMT(text));
+	}
+	const char *slash = memchr(rest.p, '/', rest.n);
+	at = (struct fl_str){ rest.p, slash ? (size_t)(slash - rest.p) : rest.n };
+	path = (struct fl_str){ rest.p + at.n, rest.n - at.n };
+	fl_str_cut(path, '?', &path);
+	fl_str_cut(path, '#', &path);
+	while (path.n && path.p[path.n - 1] == '/')
+		path.n--;
+	if (!host_port(k, at) || memchr(path.p, ' ', path.n))
+		return bad_url(text, e);
+	k->prefix = keep(k, path);
+	k->base = fl_arena_printf(&k->mem, "http%s://%s%s", k->tls ? "s" : "", k->authority, k->prefix).p;
+	return 0;
+}
+
+/* ---- from where ---- */
+
+int fl_kube_config_in_cluster(struct fl_kube_config *k, const char *folder, const char *host, const char *port, struct fl_err *e)
+{
+	if (!host || !*host || !port || !*port)
+		return fl_err_set(e, "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
+	struct fl_str url = fl_arena_printf(&k->mem, strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host, port);
+	const char *ca = fl_arena_printf(&k->mem, "%s/ca.crt", folder).p;
+	size_t n;
+	k->token_file = fl_arena_printf(&k->mem, "%s/token", folder).p;
+	char *token = fl_kube_read_file(k->token_file, &n, e);
+	if (!token)
+		return -EINVAL;
+	free(token);
+	/* client-go logs that and goes on with the system's roots */
+	if (!access(ca, R_OK))
+		k->ca.file = ca;
+	return fl_kube_config_url(k, url, true, e);
+}
+
+static bool readable(const char *path, struct fl_err *e)
+{
+	size_t n;
+	char *text = fl_kube_read_file(path, &n, e);
+	free(text);
+	return text;
+}
+
+int fl_kube_config_check(struct fl_kube_config *k, const char *cluster, const char *user, struct fl_err *e)
+{
+	struct fl_kube_faults f = { 0 };
+	struct fl_err why;
+	bool cert = k->cert.file || k->cert.data.n, key = k->key.file || k->key.data.n;
+	if (cert && k->cert.file && k->cert.data.n)
+		fl_kube_fault(&f, "client-cert-data and client-cert are both specified for %s. client-cert-data will override.", user);
+	if (key && k->key.file && k->key.data.n)
+		fl_kube_fault(&f, "client-key-data and client-key are both specified for %s; client-key-data will override", user);
+	if (cert && !key)
+		fl_kube_fault(&f, "client-key-data or client-key must be specified for %s to use the clientCert authentication method.", user);
+	if (k->cert.file && !readable(k->cert.file, &why))
+		fl_kube_fault(&f, "unable to read client-cert %s for %s due to %s", k->cert.file, user, why.msg);
+	if (cert && k->key.file && !readable(k->key.file, &why))
+		fl_kube_fault(&f, "unable to read client-key %s for %s due to %s", k->key.file, user, why.msg);
+	if ((k->token || k->token_file) && k->username)
+		fl_kube_fault(&f, "more than one authentication method found for %s; found [token basicAuth], only one is allowed", user);
+	if (k->ca.file && k->ca.data.n)
+		fl_kube_fault(&f, "certificate-authority-data and certificate-authority are both specified for %s. "
+			"certificate-authority-data will override.", cluster);
+	if (k->ca.file && !readable(k->ca.file, &why))
+		fl_kube_fault(&f, "unable to read certificate-authority %s for %s due to %s", k->ca.file, cluster, why.msg);
+	int ret = fl_kube_faults_end(&f, e);
+	if (ret)
+		return ret;
+	if (k->token_file && !k->token && !readable(k->token_file, e))
+		return -EINVAL;
+	if (k->insecure && (k->ca.file || k->ca.data.n))
+		return fl_err_set(e, "failed to create kubernetes notification controller: "
+			"\"specifying a root certificates file with the insecure flag is not allowed\"");
+	return 0;
+}
+
+static int from_endpoint(struct fl_kube_config *k, const struct fl_source_config *cfg, struct fl_err *e)
+{
+	bool tls = cfg->tls_ca.n || cfg->tls_cert.n || cfg->tls_key.n;
+	if (cfg->tls_ca.n)
+		k->ca.file = keep(k, cfg->tls_ca);
+	if (cfg->tls_cert.n)
+		k->cert.file = keep(k, cfg->tls_cert);
+	if (cfg->tls_key.n)
+		k->key.file = keep(k, cfg->tls_key);
+	int ret = fl_kube_config_url(k, cfg->endpoint, tls, e);
+	return ret ? ret : fl_kube_config_check(k, "", "", e);
+}
+
+int fl_kube_config_load(struct fl_kube_config *k, const struct fl_source_config *cfg, struct fl_err *e)
+{
+	fl_arena_init(&k->mem, NULL, 0, NULL, CONFIG_MAX);
+	k->tls_name = "";
+	if (cfg->kubeconfig.n)
+		return fl_kube_config_file(k, keep(k, cfg->kubeconfig), cfg->context, e);
+	if (cfg->endpoint.n)
+		return from_endpoint(k, cfg, e);
+	return fl_kube_config_in_cluster(k, ACCOUNT, getenv("KUBERNETES_SERVICE_HOST"), getenv("KUBERNETES_SERVICE_PORT"), e);
+}
+
+void fl_kube_config_finish(struct fl_kube_config *k) { fl_arena_finish(&k->mem); }

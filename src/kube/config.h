@@ -1,0 +1,47 @@
+/* config: how to reach an API server and who to be there: from an `endpoint`, from a kubeconfig, or from what a pod finds in itself.
+ * Read and checked once, at start; what may change while running (token, certificates) stays a file name and is auth.h's.
+ *
+ * The words of errors are client-go's, so that what people find on the web about them stays true. */
+#pragma once
+#include "base/err.h"
+#include "base/mem.h"
+#include "kube/source.h"
+
+/* PEM given by file or by value; both NULL: none. */
+struct fl_kube_pem { const char *file; struct fl_str data; };
+
+struct fl_kube_config {
+	struct fl_arena mem;            /* all strings */
+	bool tls, insecure;
+	const char *host;               /* no brackets */
+	uint16_t port;
+	const char *authority;          /* as in the URL: "10.96.0.1:443" */
+	const char *base;               /* "https://10.96.0.1:443/prefix", no slash at the end; for messages */
+	const char *prefix;             /* "" or "/prefix" */
+	const char *tls_name;           /* "": host */
+	struct fl_kube_pem ca, cert, key;
+	const char *token, *token_file; /* NULL: none; the file wins */
+	const char *username, *password;
+};
+
+/* Zeroed before; finish it in any case. 0 or -EINVAL. */
+int fl_kube_config_load(struct fl_kube_config *k, const struct fl_source_config *cfg, struct fl_err *e);
+void fl_kube_config_finish(struct fl_kube_config *k);
+
+/* ---- its parts ---- */
+
+/* Fills base … port. A text without scheme is http://, https:// when tls. */
+int fl_kube_config_url(struct fl_kube_config *k, struct fl_str text, bool tls, struct fl_err *e);
+/* folder: /var/run/secrets/kubernetes.io/serviceaccount; host and port: the values of KUBERNETES_SERVICE_*, or NULL. */
+int fl_kube_config_in_cluster(struct fl_kube_config *k, const char *folder, const char *host, const char *port, struct fl_err *e);
+int fl_kube_config_file(struct fl_kube_config *k, const char *path, struct fl_str context, struct fl_err *e);
+/* Checks what the three have in common: certificates readable, methods that do not go together. */
+int fl_kube_config_check(struct fl_kube_config *k, const char *cluster, const char *user, struct fl_err *e);
+
+/* A whole file of at most 1 MiB, malloc'd and NUL-terminated; NULL with "open F: no such file or directory". */
+char *fl_kube_read_file(const char *path, size_t *n, struct fl_err *e);
+
+/* Validation finds several things at once: "invalid configuration: a" or "invalid configuration: [a, b]". */
+struct fl_kube_faults { char text[400]; unsigned n; };
+void fl_kube_fault(struct fl_kube_faults *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int fl_kube_faults_end(const struct fl_kube_faults *f, struct fl_err *e);       /* 0 when there is none */
