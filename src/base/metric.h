@@ -3,11 +3,15 @@
  * A family (fl_metric) lives as long as the process, found again by name after a reload. A grid is a part of it: fixed label
  * values, and up to three enumerated labels whose values are all known at set-up, so that counting is one addition at an index and
  * never allocates. Cells that never counted are not printed, unless the family says `always`. Labels print sorted by name.
- * Making families and grids is the main thread's; adding is any registered shard's own (`slot` 0: the main thread; 1..: shards). */
+ * Making families and grids is the main thread's; adding is any registered shard's own (`slot` 0: the main thread; 1..: shards).
+ * Index of a cell with dims of n0, n1, n2 values: (i0 * n1 + i1) * n2 + i2. Grids are never freed. */
 #pragma once
 #include "base/str.h"
 
 enum { FL_METRIC_SLOTS = 20, FL_METRIC_LABELS = 8 };
+/* How many slots there are (shards and the main thread); once, before the first grid. Default FL_METRIC_SLOTS, the most there can be. */
+void fl_metric_slots(unsigned n);
+
 enum fl_metric_kind { FL_COUNTER, FL_GAUGE, FL_HISTOGRAM };
 
 struct fl_metric_def {
@@ -32,7 +36,7 @@ struct fl_grid *fl_metric_plain(const struct fl_metric_def *def, ...);  /* const
 
 void fl_grid_add(struct fl_grid *g, unsigned slot, unsigned index, uint64_t n);
 void fl_grid_observe(struct fl_grid *g, unsigned slot, unsigned index, double v);       /* histograms */
-void fl_grid_set(struct fl_grid *g, double v);          /* gauges without dims: main thread; prints even when 0 */
+void fl_grid_set(struct fl_grid *g, double v);          /* without dims, no histogram: main thread; prints even when 0 */
 void fl_grid_sub(struct fl_grid *g, unsigned slot, unsigned index, uint64_t n);         /* gauges that shards move up and down */
 /* Not printed any more until next set or added to (an upstream that is gone). Main thread. */
 void fl_grid_hide(struct fl_grid *g);
@@ -40,5 +44,10 @@ double fl_grid_value(const struct fl_grid *g, unsigned index);  /* the sum of al
 
 /* Writes the text exposition (version 0.0.4), families sorted by name. write is called many times. Main thread. */
 void fl_metric_expose(void (*write)(void *arg, const char *p, size_t n), void *arg);
-/* Called before each exposition, to refresh gauges (process_*). Main thread. */
+/* Only the families of these names; n 0: none. */
+void fl_metric_expose_named(const struct fl_str *names, size_t n, void (*write)(void *arg, const char *p, size_t n), void *arg);
+/* Called before each exposition, to refresh gauges (process_*). An equal pair is called once. Main thread. */
 void fl_metric_before(void (*fn)(void *arg), void *arg);
+void fl_metric_before_drop(void (*fn)(void *arg), void *arg);
+/* v as Go prints it (strconv 'g', shortest), NUL-terminated; returns the length. */
+size_t fl_metric_float(char to[32], double v);

@@ -5,6 +5,30 @@
 
 enum { RR_HEAD = 10 };
 
+/* Steps over the name at *at. miekg/dns lets pointers lead anywhere, 126 of them in a name (UnpackDomainName). */
+static bool skip_name(const uint8_t *msg, size_t n, size_t *at)
+{
+	size_t o = *at, len = 0, hops = 0;
+	while (o < n) {
+		unsigned c = msg[o];
+		if (c <= FL_LABEL_MAX) {
+			o += c + 1;
+			len += c + 1;
+			if (o > n || (c && len >= FL_NAME_MAX))
+				return false;
+			if (c)
+				continue;
+			*at = hops ? *at : o;
+			return true;
+		}
+		if (c < 0xc0 || n - o < 2 || hops == 126)
+			return false;
+		*at = hops++ ? *at : o + 2;
+		o = fl_get16(msg + o) & 0x3fff;
+	}
+	return false;
+}
+
 static bool subnet_ok(const uint8_t *p, unsigned n)
 {
 	if (n < 4)
@@ -20,7 +44,6 @@ static bool subnet_ok(const uint8_t *p, unsigned n)
 /* Options whose content miekg/dns looks into; a bad one spoils the message. */
 static bool option_ok(unsigned code, const uint8_t *p, unsigned n)
 {
-	uint8_t scratch[FL_NAME_MAX];
 	size_t at = 0;
 	switch (code) {
 	case 1: return n >= 18;                                         /* LLQ */
@@ -29,7 +52,7 @@ static bool option_ok(unsigned code, const uint8_t *p, unsigned n)
 	case 9: return !n || n >= 4;                                    /* EXPIRE */
 	case 11: return !n || n == 2;                                   /* tcp-keepalive */
 	case 15: case 19: return n >= 2;                                /* EDE, zone version */
-	case 18: return fl_name_expand(scratch, p, n, &at) > 0;         /* report channel */
+	case 18: return skip_name(p, n, &at);                    /* report channel */
 	default: return true;
 	}
 }
@@ -64,10 +87,11 @@ static bool take_opt(struct fl_request *r, const uint8_t *p)
 /* Rdata of a record in a request, as miekg/dns unpacks it: none at all is fine, and so is an end between two fields. */
 static bool rdata_ok(uint16_t type, const uint8_t *msg, size_t at, size_t end)
 {
-	uint8_t scratch[FL_NAME_MAX];
+	if (type == FL_T_OPT)
+		return options_ok(msg + at, end - at);
 	for (const char *f = fl_rdata_fields(type); *f && at < end; f++) {
 		if (rdata_is_name(*f)) {
-			if (fl_name_expand(scratch, msg, end, &at) < 0)
+			if (!skip_name(msg, end, &at))
 				return false;
 			continue;
 		}
@@ -82,9 +106,8 @@ static bool rdata_ok(uint16_t type, const uint8_t *msg, size_t at, size_t end)
 /* The record at *at of section s. */
 static bool record(struct fl_request *r, const uint8_t *msg, size_t n, size_t *at, int s)
 {
-	uint8_t scratch[FL_NAME_MAX];
 	size_t start = *at;
-	if (fl_name_expand(scratch, msg, n, at) < 0 || n - *at < RR_HEAD)
+	if (!skip_name(msg, n, at) || n - *at < RR_HEAD)
 		return false;
 	const uint8_t *p = msg + *at;
 	size_t rdata = *at + RR_HEAD, end = rdata + fl_get16(p + 8);

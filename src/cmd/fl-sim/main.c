@@ -155,6 +155,8 @@ static int one_case(const char *path, bool park, bool swap)
 	snprintf(s.dir, sizeof s.dir, "/tmp/fl-sim.XXXXXX");
 	if (!mkdtemp(s.dir) || chdir(s.dir))
 		return fprintf(stderr, "%s: no folder: %s\n", path, strerror(errno)), 1;
+	fl_clock_virtual(1000 * FL_SEC);
+	s.loop = fl_loop_create();
 	int ret = run(&s, text);
 	sim_stop(&s);
 	if (chdir("/") || nftw(s.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS))

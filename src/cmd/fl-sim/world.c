@@ -90,8 +90,6 @@ static int start(struct sim *s)
 	char *port = fl_alloc(&s->arena, 8);
 	snprintf(port, 8, "%u", s->port[0]);
 	struct fl_process p = { .conf = "Corefile", .conf_given = true, .port = port, .shards = 1 };
-	fl_clock_virtual(1000 * FL_SEC);
-	s->loop = fl_loop_create();
 	s->server = fl_server_create(&p, s->loop, fl_plugins, true);
 	s->reload = fl_reload_create(s->server, s->loop, &p, known);
 	fl_server_park_always(s->server, s->park);
@@ -149,8 +147,10 @@ static void stopped(void *arg) { *(bool *)arg = true; }
 void sim_stop(struct sim *s)
 {
 	bool over = false;
-	if (!s->server)
+	if (!s->server) {
+		fl_loop_destroy(s->loop);
 		return;
+	}
 	if (s->started && !s->failed_load) {
 		fl_server_stop(s->server, stopped, &over);
 		for (int i = 0; i < 100 && !over; i++)
