@@ -109,7 +109,7 @@ struct fl_chunk { struct fl_chunk *next; size_t size; _Alignas(16) char bytes[];
 
 void fl_arena_init(struct fl_arena *a, void *mem, size_t n, struct fl_pool *pool, size_t limit)
 {
-	*a = (struct fl_arena){ .p = mem, .end = (char *)mem + n, .pool = pool, .limit = limit };
+	*a = (struct fl_arena){ .p = mem, .end = mem ? (char *)mem + n : NULL, .pool = pool, .limit = limit };
 }
 
 static void chunk_free(struct fl_arena *a, struct fl_chunk *c)
