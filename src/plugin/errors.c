@@ -1,0 +1,221 @@
+/* errors: says why a query failed, one line each; `consolidate` counts those that a pattern matches and says so once a period. Shards
+ * count, a timer of the main thread prints, period by period. */
+#include "base/log.h"
+#include "dns/plugin.h"
+#include "lang/regex.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct errors;
+
+struct pattern {
+	struct fl_timer timer;          /* main thread */
+	struct fl_regex *re;
+	struct errors *in;
+	enum fl_level level;
+	bool show_first;
+	int64_t period_ns;
+	char period[32];
+	unsigned count;                 /* atomic */
+	struct pattern *next;
+};
+
+struct errors {
+	struct pattern *pattern, **last;
+	struct fl_loop *loop;
+	unsigned groups;
+	bool stopped;                   /* atomic: nobody counts any more, late queries print */
+};
+
+/* ---- set-up ---- */
+
+static int options(struct fl_setup *s, struct pattern *p, const struct fl_str *arg, unsigned n)
+{
+	static const char *const levels[] = { [FL_DEBUG] = "debug", [FL_INFO] = "info", [FL_WARN] = "warning", [FL_ERROR] = "error" };
+	bool given = false;
+	p->level = FL_ERROR;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned level = 0;
+		while (level < FL_COUNT(levels) && !fl_str_is(arg[i], levels[level]))
+			level++;
+		if (level < FL_COUNT(levels) && given)
+			return fl_setup_parse_error(s, "multiple log levels specified in consolidate");
+		if (level < FL_COUNT(levels) && p->show_first)
+			return fl_setup_parse_error(s, "log level must come before show_first in consolidate");
+		if (level < FL_COUNT(levels))
+			p->level = (enum fl_level)level, given = true;
+		else if (fl_str_is(arg[i], "show_first"))
+			p->show_first = true;
+		else
+			return fl_setup_parse_error(s, "unknown option in consolidate: %.*s", FL_FMT(arg[i]));
+	}
+	return 0;
+}
+
+static int consolidate(struct fl_setup *s, struct errors *in)
+{
+	struct fl_str *arg;
+	struct fl_err e;
+	unsigned n = fl_disp_args(fl_setup_disp(s), &arg);
+	if (n < 2 || n > 4)
+		return fl_setup_arg_error(s);
+	struct pattern *p = fl_zalloc(fl_setup_arena(s), sizeof *p);
+	p->in = in;
+	*in->last = p;
+	in->last = &p->next;
+	if (fl_duration_parse(arg[0], &p->period_ns, &e))
+		return fl_setup_parse_error(s, "%s", e.msg);
+	if (p->period_ns < (int64_t)FL_MS)
+		return fl_setup_parse_error(s, "consolidate needs a period of at least 1ms: %.*s", FL_FMT(arg[0]));
+	if (arg[1].n > FL_REGEX_MAX)
+		return fl_setup_parse_error(s, "regex pattern too long: %zu > %d", arg[1].n, FL_REGEX_MAX);
+	p->re = fl_regex_compile(arg[1], &e);
+	if (!p->re)
+		return fl_setup_parse_error(s, "%s", e.msg);
+	if (fl_regex_groups(p->re) > in->groups)
+		in->groups = fl_regex_groups(p->re);
+	fl_duration_text(p->period, p->period_ns);
+	return options(s, p, arg + 2, n - 2);
+}
+
+static int option(struct fl_setup *s, struct errors *in)
+{
+	struct fl_str name = fl_disp_val(fl_setup_disp(s));
+	char text[160];
+	if (fl_str_is(name, "stacktrace"))      /* CoreDNS: the stack of a recovered panic; nothing here is recovered from */
+		return 0;
+	if (fl_str_is(name, "consolidate"))
+		return consolidate(s, in);
+	snprintf(text, sizeof text, "Unknown field %.*s", FL_FMT(name));
+	return fl_setup_syntax_error(s, text);
+}
+
+static void destroy(void *inst)
+{
+	struct errors *in = inst;
+	for (struct pattern *p = in->pattern; p; p = p->next)
+		fl_regex_free(p->re);
+}
+
+static int setup(struct fl_setup *s, void **inst)
+{
+	struct fl_disp *d = fl_setup_disp(s);
+	struct fl_str *arg;
+	struct errors *in = fl_zalloc(fl_setup_arena(s), sizeof *in);
+	int ret = fl_setup_once(s);
+	in->last = &in->pattern;
+	in->loop = fl_setup_loop(s);
+	*inst = in;
+	fl_disp_next(d);
+	unsigned n = ret ? 0 : fl_disp_args(d, &arg);
+	if (n > 1)
+		ret = fl_setup_arg_error(s);
+	else if (n == 1 && !fl_str_is(arg[0], "stdout"))
+		ret = fl_setup_parse_error(s, "invalid log file: %.*s", FL_FMT(arg[0]));
+	while (!ret && fl_disp_next_block(d))
+		ret = option(s, in);
+	if (ret)
+		destroy(in);
+	return ret;
+}
+
+/* ---- the main thread's part ---- */
+
+static void print(struct pattern *p)
+{
+	unsigned n = __atomic_exchange_n(&p->count, 0, __ATOMIC_RELAXED);
+	if (n > 1 || (n && !p->show_first))
+		fl_log(p->level, "plugin/errors", "%u errors like '%s' occurred in last %s", n, fl_regex_text(p->re), p->period);
+}
+
+static void due(struct fl_timer *t)
+{
+	struct pattern *p = (struct pattern *)((char *)t - offsetof(struct pattern, timer));
+	print(p);
+	fl_timer_set(p->in->loop, t, fl_loop_now(p->in->loop) + (uint64_t)p->period_ns);
+}
+
+static int start(void *inst, struct fl_err *e)
+{
+	struct errors *in = inst;
+	(void)e;
+	for (struct pattern *p = in->pattern; p; p = p->next) {
+		p->timer.fn = due;
+		fl_timer_set(in->loop, &p->timer, fl_loop_now(in->loop) + (uint64_t)p->period_ns);
+	}
+	return 0;
+}
+
+static void stop(void *inst)
+{
+	struct errors *in = inst;
+	__atomic_store_n(&in->stopped, true, __ATOMIC_RELAXED);
+	for (struct pattern *p = in->pattern; p; p = p->next) {
+		fl_timer_clear(in->loop, &p->timer);
+		print(p);
+	}
+}
+
+/* ---- the shards' part ---- */
+
+/* True: the error has been counted and is not printed. */
+static bool counted(struct pattern *p)
+{
+	if (__atomic_load_n(&p->in->stopped, __ATOMIC_RELAXED))
+		return false;
+	if (__atomic_add_fetch(&p->count, 1, __ATOMIC_RELAXED) > 1)
+		return true;
+	return !p->show_first;
+}
+
+static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
+{
+	struct errors *in = inst;
+	enum fl_level level = FL_ERROR;
+	char name[FL_NAME_TEXT_MAX], type[16], why[256];
+	uint8_t lower[FL_NAME_MAX];
+	(void)s;
+	if (!q->res.why)
+		return;
+	if (strcmp(q->res.why, "no next plugin found"))
+		snprintf(why, sizeof why, "%s", q->res.why);
+	else                            /* nobody answered: the last one is named */
+		snprintf(why, sizeof why, "plugin/%s: %s", q->res.by ? q->res.by->name : "errors", q->res.why);
+	for (struct pattern *p = in->pattern; p; p = p->next) {
+		if (fl_regex_match(p->re, fl_local(q), fl_str(why), NULL) != 1)
+			continue;
+		if (counted(p))
+			return;
+		level = p->level;
+		break;
+	}
+	fl_name_text(name, fl_name_lower(lower, q->parent ? q->qname : q->client->qname));
+	fl_type_text(type, q->qtype);
+	fl_log(level, "plugin/errors", "%u %s %s: %s", q->res.rcode, name, type, why);
+}
+
+static int shard_start(void *inst, struct fl_shard *sh, void **local)
+{
+	struct errors *in = inst;
+	(void)sh;
+	*local = in->pattern ? fl_regex_scratch_create(in->groups) : NULL;
+	return in->pattern && !*local ? -ENOMEM : 0;
+}
+
+static void shard_stop(void *inst, struct fl_shard *sh, void *local)
+{
+	(void)inst;
+	(void)sh;
+	fl_regex_scratch_free(local);
+}
+
+static const struct fl_opt opts[] = {
+	{ "", "[stdout]", "where to; there is only one place" },
+	{ "stacktrace", "", "accepted" },
+	{ "consolidate", "DURATION REGEXP [LEVEL] [show_first]", "count errors that match, one line each DURATION" },
+	{ 0 },
+};
+
+FL_PLUGIN(errors, .opts = opts, .setup = setup, .start = start, .stop = stop, .destroy = destroy, .shard_start = shard_start,
+	  .shard_stop = shard_stop, .sent = sent);
