@@ -287,7 +287,7 @@ static enum fl_verdict down(struct fl_query *q, unsigned to)
 {
 	q->up = false;
 	if (to >= q->chain->n)
-		return to ? fl_fail(q, SERVFAIL, "no next plugin found") : fl_fail(q, REFUSED, NULL);
+		return to || q->chain->nbeside ? fl_fail(q, SERVFAIL, "no next plugin found") : fl_fail(q, REFUSED, NULL);
 	q->pos = (uint8_t)to;
 	return call(q);
 }

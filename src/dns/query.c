@@ -116,7 +116,7 @@ static void pack_fill(struct fl_pack *p, struct fl_query *q)
 static void account(struct fl_query *q, struct fl_sent *s)
 {
 	s->took_ns = fl_clock_ns() - q->born_ns;
-	if (!q->chain->n)
+	if (!q->chain->n && !q->chain->nbeside)
 		fl_stats_count(q->chain->group->dropped, q, s, -1);
 	fl_chain_sent(q, s);
 }
