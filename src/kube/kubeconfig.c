@@ -234,6 +234,16 @@ static int use(struct file *f, struct fl_str context)
 	return ret ? ret : fl_kube_config_url(k, fl_str(server), tls, f->e);
 }
 
+/* With the line that go-yaml would name. */
+static int bad_yaml(const char *name, const yaml_parser_t *p, struct fl_err *e)
+{
+	const char *why = p->problem ? p->problem : "cannot be read";
+	size_t line = p->context_mark.line ? p->context_mark.line : p->problem_mark.line;
+	if (!line)
+		return fl_err_set(e, "error loading config file \"%s\": yaml: %s", name, why);
+	return fl_err_set(e, "error loading config file \"%s\": yaml: line %zu: %s", name, line + (p->error == YAML_SCANNER_ERROR), why);
+}
+
 int fl_kube_config_file(struct fl_kube_config *k, const char *name, struct fl_str context, struct fl_err *e)
 {
 	struct file f = { .k = k, .path = name, .e = e };
@@ -250,8 +260,7 @@ int fl_kube_config_file(struct fl_kube_config *k, const char *name, struct fl_st
 	if (yaml_parser_initialize(&parser)) {
 		yaml_parser_set_input_string(&parser, (const unsigned char *)text, n);
 		if (!yaml_parser_load(&parser, &f.doc)) {
-			ret = fl_err_set(e, "error loading config file \"%s\": yaml: line %zu: %s", name, parser.problem_mark.line + 1,
-				parser.problem ? parser.problem : "cannot be read");
+			ret = bad_yaml(name, &parser, e);
 		} else {
 			ret = check_kind(&f);
 			if (!ret)

@@ -156,7 +156,7 @@ enum fl_http1_event fl_http1_next(struct fl_http1 *h, const uint8_t **p, const u
 		if (h->line_n < sizeof h->line)
 			memcpy(h->line + h->line_n, *p, n < sizeof h->line - h->line_n ? n : sizeof h->line - h->line_n);
 		h->line_n += (unsigned)(n < HEAD_MAX ? n : HEAD_MAX);
-		h->head_bytes += (unsigned)(n < HEAD_MAX ? n : HEAD_MAX) + 1;
+		h->head_bytes += (unsigned)(n < HEAD_MAX ? n : HEAD_MAX) + !!nl;
 		*p += n + !!nl;
 		enum fl_http1_event ev = h->head_bytes > HEAD_MAX ? FL_HTTP1_BAD : nl ? line(h) : FL_HTTP1_MORE;
 		if (ev == FL_HTTP1_BAD)
