@@ -1,8 +1,9 @@
 /* conf, inside: what lexer, parser and import share.
  *
- * The tokens of the main file form a list. An import takes its own two tokens out and puts the imported ones in their place, so the
- * parser never recurses: the list and the place in it (`at`) are all its state. CoreDNS's parser does the same on an array, and where
- * its cursor may stand decides several messages, hence the two sentinels: `head` is its cursor -1, `tail` its cursor behind the end.
+ * The tokens of the main file form a list. An import takes its own two tokens out and puts the imported ones in their place,
+ * so the parser never recurses: the list and the place in it (`at`) are all its state. CoreDNS's parser does the same on an
+ * array, and where its cursor may stand decides several messages, hence the two sentinels: `head` is its cursor -1, `tail` its
+ * cursor behind the end.
  *
  * Everything is bounded: tokens, bytes, files, and the work of env references, all over one parse. Past a bound the parse fails
  * with a message; CoreDNS would go on until the memory ends. */
@@ -92,7 +93,8 @@ int fl_conf_hash(struct fl_conf *c, struct fl_err *e);
 /* Lexically clean absolute path of s, which starts from dir unless it is absolute; p NULL when the arena is full. */
 struct fl_str fl_path_join(struct fl_arena *a, struct fl_str dir, struct fl_str s);
 struct fl_str fl_path_dir(struct fl_str path);          /* of a clean absolute path; a part of it */
-/* What Go's filepath.Glob finds for an absolute pattern with at most one * and one ?, in its order. 0, -EINVAL (no pattern), -ENOMEM. */
+/* What Go's filepath.Glob finds for an absolute pattern with at most one * and one ?, in its order. 0, -EINVAL (no pattern),
+ * -ENOMEM. */
 int fl_path_glob(struct fl_arena *a, struct fl_str pattern, struct fl_str **out, unsigned *nout);
 /* The rest of fd, malloc'd. 0 or -errno; -EFBIG past FL_CONF_FILE_MAX. Waits at most wait_ms for each read (-1: for ever). */
 int fl_path_slurp(int fd, int wait_ms, struct fl_conf_buf *out);

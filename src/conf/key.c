@@ -186,7 +186,8 @@ static int split(struct fl_arena *a, struct fl_str s, struct hosts *h, struct fl
 	return 0;
 }
 
-int fl_key_parse(struct fl_arena *a, struct fl_str key, const char *default_port, struct fl_key **out, unsigned *nout, struct fl_err *e)
+int fl_key_parse(struct fl_arena *a, struct fl_str key, const char *default_port, struct fl_key **out, unsigned *nout,
+		 struct fl_err *e)
 {
 	struct hosts h;
 	const struct scheme *sch = cut_scheme(&key);
@@ -297,7 +298,8 @@ const char *fl_key_accident(struct fl_arena *a, const struct fl_conf *c, const s
 			 (int)(scheme.n < 64 ? scheme.n : 64), scheme.p);
 	} else if (port.n > 1 && fl_parse_int((struct fl_str){ port.p + 1, port.n - 1 }, INT64_MIN, INT64_MAX, &n) &&
 		   !cidr_parse(rest, &net))
-		snprintf(what, sizeof what, "has '%.*s', which is no port, and is served as a zone", (int)(port.n < 64 ? port.n : 64), port.p);
+		snprintf(what, sizeof what, "has '%.*s', which is no port, and is served as a zone",
+			 (int)(port.n < 64 ? port.n : 64), port.p);
 	else
 		return NULL;
 	struct fl_str file = key->file.n ? key->file : fl_str(c->file);

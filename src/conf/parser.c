@@ -389,7 +389,8 @@ static const char *folder(struct fl_arena *a, const char *base)
 	return r.p ? r.p : "/";
 }
 
-int fl_conf_parse(struct fl_conf *c, const char *file, struct fl_str text, const char *base, const char *const *known, struct fl_err *e)
+int fl_conf_parse(struct fl_conf *c, const char *file, struct fl_str text, const char *base, const char *const *known,
+		  struct fl_err *e)
 {
 	*c = (struct fl_conf){ 0 };
 	fl_arena_init(&c->arena, NULL, 0, NULL, FL_CONF_ARENA_MAX);

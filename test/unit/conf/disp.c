@@ -79,7 +79,8 @@ static void test_blocks(void **state)
 		{ ". {\n log\n}", "log;" },
 		{ ". {\n log {\n }\n}", "log;" },
 		{ ". {\n log { a\n b c\n }\n log x {\n  d\n }\n}", "log[a b c];log(x)[d];" },
-		{ ". {\n log {\n a {\n b\n }\n c\n }\n}", "log[a b];" },        /* an inner block's end ends the loop: the caller looks at nesting */
+		/* an inner block's end ends the loop: the caller looks at nesting */
+		{ ". {\n log {\n a {\n b\n }\n c\n }\n}", "log[a b];" },
 		{ ". {\n log\n log x\n}", "log;log(x);" },
 	};
 	for (size_t i = 0; i < FL_COUNT(rows); i++) {
@@ -133,7 +134,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_moving), cmocka_unit_test(test_args), cmocka_unit_test(test_blocks), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_moving), cmocka_unit_test(test_args), cmocka_unit_test(test_blocks),
+			cmocka_unit_test(test_errors),
 	};
 	return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -16,7 +16,8 @@ static char dir[] = "/tmp/fl-conf-XXXXXX";
 
 static const struct { const char *name, *text; } files[] = {
 	{ "d/1.conf", ".:1054 {\n whoami\n}\n" }, { "d/2.conf", ".:1055 {\n whoami\n foo\n}\n" },
-	{ "g/b.conf", "b {\n log b\n}\n" }, { "g/a.conf", "a {\n log a\n}\n" }, { "g/.c.conf", "c {\n log c\n}\n" }, { "g/ab.inc", "log ab\n" },
+	{ "g/b.conf", "b {\n log b\n}\n" }, { "g/a.conf", "a {\n log a\n}\n" }, { "g/.c.conf", "c {\n log c\n}\n" },
+	{ "g/ab.inc", "log ab\n" },
 	{ "h1/x.inc", "log h1\n" }, { "h2/x.inc", "log h2\n" }, { "h2/y.inc", "log y\n" },
 	{ "up/one.inc", "import ../g/ab.inc\nimport two/t*.inc\ncache\n" }, { "up/two/t.inc", "log \"a\nb\" c\n" },
 	{ "self.conf", "import self.conf\n" }, { "empty.inc", "" }, { "s*r.inc", "log star\n" }, { "args.inc", "x y\nz\n" },
@@ -56,7 +57,8 @@ static const char *dump(struct fl_conf *c)
 		for (unsigned d = 0; d < c->block[b].ndir; d++)
 			for (unsigned t = 0; t < c->block[b].dir[d].ntok; t++) {
 				const struct fl_token *k = &c->block[b].dir[d].tok[t];
-				s = fl_arena_printf(&c->arena, "%s %s@%s:%d", s.p, k->text.p, k->file.n ? k->file.p + strlen(dir) + 1 : "",
+				s = fl_arena_printf(&c->arena, "%s %s@%s:%d", s.p, k->text.p,
+					k->file.n ? k->file.p + strlen(dir) + 1 : "",
 						    k->line);
 			}
 		s = fl_arena_printf(&c->arena, "%s;", s.p);
@@ -75,14 +77,18 @@ static void test_good(void **state)
 	(void)state;
 	static const struct { const char *text, *want; } rows[] = {
 		{ "import d/1.conf\n.:1053 {\n whoami\n}\n", "<.:1054> whoami@d/1.conf:2;<.:1053> whoami@:3;" },
-		{ "import g/*.conf\n", "<c> log@g/.c.conf:2 c@g/.c.conf:2;<a> log@g/a.conf:2 a@g/a.conf:2;<b> log@g/b.conf:2 b@g/b.conf:2;" },
+		{ "import g/*.conf\n",
+		  "<c> log@g/.c.conf:2 c@g/.c.conf:2;<a> log@g/a.conf:2 a@g/a.conf:2;<b> log@g/b.conf:2 b@g/b.conf:2;" },
 		{ "import g/?.conf\n", "<a> log@g/a.conf:2 a@g/a.conf:2;<b> log@g/b.conf:2 b@g/b.conf:2;" },
-		{ ". {\n import h*/?.inc\n}", "<.> log@h1/x.inc:1 h1@h1/x.inc:1 log@h2/x.inc:1 h2@h2/x.inc:1 log@h2/y.inc:1 y@h2/y.inc:1;" },
+		{ ". {\n import h*/?.inc\n}",
+		  "<.> log@h1/x.inc:1 h1@h1/x.inc:1 log@h2/x.inc:1 h2@h2/x.inc:1 log@h2/y.inc:1 y@h2/y.inc:1;" },
 		{ ". {\n import h?/x.inc\n}", "<.> log@h1/x.inc:1 h1@h1/x.inc:1 log@h2/x.inc:1 h2@h2/x.inc:1;" },
 		{ ". {\n import ./d/..//g/ab.inc\n log\n}", "<.> log@g/ab.inc:1 ab@g/ab.inc:1 log@:3;" },
-		{ ". {\n import up/one.inc\n}", "<.> log@g/ab.inc:1 ab@g/ab.inc:1 log@up/two/t.inc:1 a\nb@up/two/t.inc:1 c@up/two/t.inc:2 "
+		{ ". {\n import up/one.inc\n}",
+		  "<.> log@g/ab.inc:1 ab@g/ab.inc:1 log@up/two/t.inc:1 a\nb@up/two/t.inc:1 c@up/two/t.inc:2 "
 						"cache@up/one.inc:3;" },
-		{ ". {\n import s\\*r.inc\n import s\\*?.inc\n}", "<.> log@s*r.inc:1 star@s*r.inc:1 log@s*r.inc:1 star@s*r.inc:1;" },
+		{ ". {\n import s\\*r.inc\n import s\\*?.inc\n}",
+		  "<.> log@s*r.inc:1 star@s*r.inc:1 log@s*r.inc:1 star@s*r.inc:1;" },
 		{ ". {\n import empty.inc\n}\nimport empty.inc", "<.>;" },
 		{ ". {\n log {\n import args.inc\n }\n}", "<.> log@:2 {@:2 x@args.inc:1 y@args.inc:1 z@args.inc:2 }@:4;" },
 	};
@@ -154,7 +160,8 @@ static void test_sources(void **state)
 	(void)state;
 	struct fl_conf c;
 	struct fl_err e;
-	assert_int_equal(parse(&c, ". {\n import h2/*.inc\n import h2/x.inc\n import ./g/../none/*\n import nofile\n}", &e), -EINVAL);
+	assert_int_equal(parse(&c, ". {\n import h2/*.inc\n import h2/x.inc\n import ./g/../none/*\n import nofile\n}", &e),
+		-EINVAL);
 	assert_int_equal(c.nsource, 5);
 	assert_source(&c, 0, "h2/*.inc", true);
 	assert_source(&c, 1, "h2/x.inc", false);
@@ -223,7 +230,8 @@ static void test_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_nothing_matches), cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_nothing_matches),
+			cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_base), cmocka_unit_test(test_pipe), cmocka_unit_test(test_read),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);

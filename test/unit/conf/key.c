@@ -115,7 +115,8 @@ static void test_zones(void **state)
 	(void)state;
 	static const struct { const char *arg, *want; } rows[] = {
 		{ "Example.org", "example.org." }, { "tls://a:99", "a." }, { "a:99999", "a." }, { ".", "." },
-		{ "10.0.0.0/15", "0.10.in-addr.arpa. 1.10.in-addr.arpa." }, { "a..b", "" }, { "", "" }, { "a:", "" }, { "::1/128", "" },
+		{ "10.0.0.0/15", "0.10.in-addr.arpa. 1.10.in-addr.arpa." }, { "a..b", "" }, { "", "" }, { "a:", "" },
+		{ "::1/128", "" },
 	};
 	for (size_t i = 0; i < FL_COUNT(rows); i++) {
 		struct fl_str *z, s = FL_STR("");

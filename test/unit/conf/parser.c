@@ -87,7 +87,8 @@ static const struct row good[] = {
 	  ". { log: [log]2 []2 [{$}]2 [{$}{$FL_A}]2 [{$FL_A]2 [{%%}]2 [{}]2 [<env.org>]2; } " },
 	{ "{$FL_KEYS}\nb {\n}", "a.org b { } " },
 	/* snippets */
-	{ "(s) {\n whoami\n log {\n }\n}\n. {\n import s\n log x\n}", ". { whoami: [whoami]2; log: [log]3 [{]3 [}]4 [log]8 [x]8; } " },
+	{ "(s) {\n whoami\n log {\n }\n}\n. {\n import s\n log x\n}",
+	  ". { whoami: [whoami]2; log: [log]3 [{]3 [}]4 [log]8 [x]8; } " },
 	{ "(s) {\n a\n {$FL_A}\n}\n. {\n log {\n  import s\n  import {$FL_S}\n }\n}",
 	  ". { log: [log]6 [{]6 [a]2 [env.org]3 [a]2 [env.org]3 [}]9; } " },
 	{ "(s) {\n x.org {\n whoami\n }\n}\nimport s\nimport s\n", "x.org { whoami: [whoami]3; } x.org { whoami: [whoami]3; } " },
@@ -103,14 +104,16 @@ static const struct row bad[] = {
 	{ "a,", "Corefile:1 - Error during parsing: Unexpected EOF" },
 	{ ".:53 {\n log {\n a\n", "Corefile:3 - Error during parsing: Unexpected EOF" },
 	{ ".:1053 { whoami }\n", "Corefile:1 - Error during parsing: Unexpected '}' because no matching opening brace" },
-	{ "a {$FL_OPEN}\n whoami\n", "Corefile:1 - Error during parsing: Unknown directive '{'" },   /* ends the keys, but opens nothing */
+	/* ends the keys, but opens nothing */
+	{ "a {$FL_OPEN}\n whoami\n", "Corefile:1 - Error during parsing: Unknown directive '{'" },
 	{ "{$FL_A} {\n {$FL_A}\n}", "Corefile:2 - Error during parsing: Unknown directive 'env.org'" },
 	/* snippets */
 	{ "(s) {\n {args[0]}\n}\n.:1053 {\n import s whoami\n}\n",
 	  "Corefile:5 - Error during parsing: Import takes only one argument (glob pattern or file)" },
 	{ "(s) {\n whoami\n}\n(s) {\n log\n}\n.:1053 {\n import s\n}\n",
 	  "Corefile:4 - Error during parsing: redeclaration of previously declared snippet s" },
-	{ "(s) {\n import s\n}\n.:1053 {\n import s\n}\n", "Corefile:3 - Error during parsing: maximum snippet import depth (10000) exceeded" },
+	{ "(s) {\n import s\n}\n.:1053 {\n import s\n}\n",
+	  "Corefile:3 - Error during parsing: maximum snippet import depth (10000) exceeded" },
 	{ "(a) {\n import b\n}\n(b) {\n import a\n}\n.:1053 {\n import a\n}\n",
 	  "Corefile:5 - Error during parsing: maximum snippet import depth (10000) exceeded" },
 	{ ".:1053 {\n import s\n}\n(s) {\n whoami\n}\n", "Corefile:2 - Error during parsing: File to import not found: s" },
@@ -126,7 +129,8 @@ static const struct row bad[] = {
 	  "Corefile:2 - Error during parsing: Glob pattern may only contain one wildcard (*), but has others: /nonexistent/[ab]" },
 	{ ". {\n import [ab\n}", "Corefile:2 - Error during parsing: Failed to use import pattern [ab: syntax error in pattern" },
 	{ ". {\n import a\\\n}", "Corefile:2 - Error during parsing: Failed to use import pattern a\\: syntax error in pattern" },
-	{ ".:1053 {\n import\n}\n", "Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after 'import'" },
+	{ ".:1053 {\n import\n}\n",
+	  "Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after 'import'" },
 	{ ".:1053 {\n import {$FL_NONE}\n}\n", "Corefile:2 - Error during parsing: Import requires a non-empty filepath" },
 	{ ".:1053 {\n import /\n}\n", "Corefile:2 - Error during parsing: Could not import /: is a directory" },
 	/* bounds that CoreDNS does not have */
@@ -171,6 +175,32 @@ static void test_tokens(void **state)
 	assert_true(t[0].is_name);
 	assert_false(t[1].is_name);
 	fl_conf_finish(&c);
+}
+
+/* Names are found again however many there are, and each block starts afresh. */
+static void test_many_names(void **state)
+{
+	(void)state;
+	enum { N = 100 };
+	struct fl_arena a;
+	struct fl_conf c;
+	fl_arena_init(&a, NULL, 0, NULL, SIZE_MAX / 2);
+	struct fl_str s = FL_STR("a {\n");
+	for (int i = 0; i < 2 * N; i++)
+		s = fl_arena_printf(&a, "%sd%d %d\n", s.p, i % N, i);
+	s = fl_arena_printf(&a, "%s}\nb {\nd7\n}\n", s.p);
+	assert_int_equal(fl_conf_parse(&c, "Corefile", s, "/", NULL, NULL), 0);
+	assert_int_equal(c.block[0].ndir, N);
+	for (int i = 0; i < N; i++) {
+		const struct fl_directive *d = &c.block[0].dir[i];
+		assert_int_equal(d->ntok, 4);
+		assert_string_equal(d->name.p, fl_arena_printf(&a, "d%d", i).p);
+		assert_string_equal(d->tok[3].text.p, fl_arena_printf(&a, "%d", N + i).p);
+	}
+	assert_int_equal(c.block[1].ndir, 1);
+	assert_int_equal(c.block[1].dir[0].ntok, 1);
+	fl_conf_finish(&c);
+	fl_arena_finish(&a);
 }
 
 /* Text of n times piece between head and foot. */
@@ -222,8 +252,9 @@ int main(void)
 	unsetenv("FL_NONE");
 	unsetenv("x");
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_any_directive), cmocka_unit_test(test_tokens),
-		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_any_directive),
+			cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_large), cmocka_unit_test(test_many_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
