@@ -146,7 +146,7 @@ static void why_refused(struct fl_tls *t, struct fl_err *e)
 {
 	static const char *const text = "tls: failed to verify certificate: x509: ";
 	unsigned status = gnutls_session_get_verify_cert_status(t->s);
-	if (status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNER_NOT_CA)) {
+	if (status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNER_NOT_CA | GNUTLS_CERT_SIGNATURE_FAILURE)) {
 		fl_err_set(e, "%scertificate signed by unknown authority", text);
 	} else if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED)) {
 		fl_err_set(e, "%scertificate has expired or is not yet valid", text);
