@@ -11,7 +11,7 @@ int fl_name_expand(uint8_t *to, const uint8_t *msg, size_t n, size_t *at)
 	for (unsigned hops = 0; o < n;) {
 		unsigned c = msg[o];
 		if (c <= FL_LABEL_MAX) {
-			if (n - o < c + 1u || len + c + 1 > FL_NAME_MAX - !!c)
+			if (n - o < c + 1u || len + c + 1 > FL_NAME_MAX)
 				return -EBADMSG;
 			memcpy(to + len, msg + o, c + 1u);
 			len += c + 1;

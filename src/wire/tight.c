@@ -15,6 +15,8 @@ struct slot { uint16_t at, tag; };      /* at 0: free */
 struct tight {
 	uint8_t *to;
 	size_t at, end;
+	const uint8_t *owner;   /* the name that stands at owner_at: records of a set share theirs */
+	uint16_t owner_at;
 	uint32_t mask;
 	struct slot slot[SLOTS];
 };
@@ -91,6 +93,25 @@ static bool put_bytes(struct tight *t, const uint8_t *p, size_t n)
 	return true;
 }
 
+/* As put_name(), without looking for a name that was looked for last. */
+static bool put_owner(struct tight *t, struct fl_name n)
+{
+	uint8_t pointer[2];
+	size_t start = t->at;
+	if (n.wire == t->owner) {
+		fl_put16(pointer, 0xc000 | t->owner_at);
+		return put_bytes(t, pointer, 2);
+	}
+	if (!put_name(t, n.wire, n.len, true))
+		return false;
+	if (n.len > 1 && start <= POINTER_MAX) {
+		bool whole = t->to[start] >= 0xc0;
+		t->owner = n.wire;
+		t->owner_at = whole ? fl_get16(t->to + start) & POINTER_MAX : (uint16_t)start;
+	}
+	return true;
+}
+
 /* Names in one record's rdata: at most two in the types that we know. */
 struct names { size_t at[4]; bool compress[4]; unsigned n; };
 
@@ -121,7 +142,7 @@ static bool put_rdata(struct tight *t, uint16_t type, const uint8_t *p, size_t n
 static bool put_record(struct tight *t, const struct fl_item *it, const uint8_t *rr)
 {
 	size_t start = t->at;
-	if (put_name(t, it->owner.wire, it->owner.len, true) && put_bytes(t, rr, RR_HEAD)) {
+	if (put_owner(t, it->owner) && put_bytes(t, rr, RR_HEAD)) {
 		uint8_t *head = t->to + t->at - RR_HEAD;
 		pack_ttl(head, it);
 		if (put_rdata(t, fl_get16(rr), rr + RR_HEAD, fl_get16(rr + 8))) {
@@ -166,6 +187,8 @@ size_t fl_pack_tight(struct fl_pack *p, uint8_t *to, size_t limit)
 	struct pack_opt plan = fl_pack_opt_plan(p, limit > head ? limit - head : 0);
 	p->ede = ede;
 	t.to = to;
+	t.owner = p->qname.len > 1 ? p->qname.wire : NULL;
+	t.owner_at = FL_HEADER;
 	t.at = FL_HEADER;
 	t.end = limit > head + plan.len ? limit - plan.len : head;
 	t.mask = 255;

@@ -290,6 +290,25 @@ static void test_compression(void **state)
 	assert_int_equal(m.n, 4);
 }
 
+/* Names that begin past the 14 bits of a pointer are written out each time. */
+static void test_pointers_are_14_bits(void **state)
+{
+	(void)state;
+	struct fl_item it[4] = { addresses(1100), item(&arena, "early. 1 NS late.example.", FL_AUTHORITY),
+				 item(&arena, "late.example. 1 NS early.", FL_AUTHORITY), item(&arena, "early. 1 NS late.example.", FL_ADDITIONAL) };
+	struct fl_message m;
+	p.item = it;
+	p.n = 4;
+	size_t n = fl_pack_slow(&p, out, 65535);
+	assert_int_equal(n, 33 + 1100 * 16 + (7 + 10 + 14) + (14 + 10 + 7) + (7 + 10 + 14));
+	assert_int_equal(fl_message_parse(&m, &arena, out, n), 0);
+	assert_int_equal(m.n, 4);
+	for (int i = 1; i < 4; i++) {
+		assert_true(fl_name_eq(m.item[i].owner, it[i].owner));
+		assert_memory_equal(m.item[i].set->data, it[i].set->data, it[i].set->len);
+	}
+}
+
 static void test_query(void **state)
 {
 	(void)state;
@@ -323,7 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_fast), T(test_header), T(test_opt), T(test_ttl_bounds), T(test_shuffle), T(test_first),
 		T(test_shuffle_of_unlike_records), T(test_cut), T(test_ede_gives_way), T(test_large), T(test_compression), T(test_query),
-		T(test_root),
+		T(test_root), T(test_pointers_are_14_bits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,8 @@ static const struct { const char *what, *hex; enum fl_parsed verdict; int questi
 	{ "opt", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION OPT, FL_PARSED_OK, 1 },
 	{ "opt cut off", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 00", FL_PARSED_FORMERR, 1 },
 	{ "opt longer than it is", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 0001", FL_PARSED_FORMERR, 1 },
+	{ "opt with options that are not there", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 0008",
+	  FL_PARSED_FORMERR, 1 },
 	{ "opt of another owner", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "0178" OPT, FL_PARSED_OK, 1 },
 	{ "version 1", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 01 8000 0000", FL_PARSED_BADVERS, 1 },
 	{ "two opts", HEAD("0100", "0001", "0000", "0000", "0002") QUESTION "00 0029 1000 00 01 0000 0000" OPT, FL_PARSED_OK, 1 },

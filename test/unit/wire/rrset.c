@@ -133,6 +133,18 @@ static void test_rdata_refused(void **state)
 	}
 }
 
+static void test_long_name_in_rdata(void **state)
+{
+	(void)state;
+	for (int last = 61; last <= 62; last++) {
+		uint8_t name[257] = { 0 };
+		for (int i = 0; i < 4; i++)
+			name[64 * i] = (uint8_t)(i < 3 ? 63 : last);
+		struct found f = { .n = 0 };
+		assert_int_equal(fl_rdata_names(FL_T_CNAME, name, 194 + (size_t)last, found, &f), last == 61 ? 0 : -EBADMSG);
+	}
+}
+
 static void test_codes(void **state)
 {
 	(void)state;
@@ -168,7 +180,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_maker_of_unlike_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_maker_out_of_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names_in_rdata, setup, teardown),
-		cmocka_unit_test(test_rdata_refused), cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_rdata_refused), cmocka_unit_test(test_long_name_in_rdata),
+		cmocka_unit_test(test_codes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
