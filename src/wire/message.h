@@ -29,7 +29,7 @@ enum fl_parsed {
 	FL_PARSED_BADVERS,      /* EDNS version not 0: question kept, OPT version 0 size 0 */
 };
 
-/* What CoreDNS 1.15.0 accepts and how it refuses the rest: shared wire table and facts §3.1. opcodes: bit mask of those that some
+/* What CoreDNS 1.15.0 accepts and how it refuses the rest, but that a compressed question is a FORMERR here. opcodes: bit mask of those that some
  * plugin answers (QUERY and NOTIFY always). Never reads past n. Fields of r are valid as far as the verdict says. */
 enum fl_parsed fl_request_parse(struct fl_request *r, const uint8_t *msg, size_t n, uint16_t opcodes);
 /* The option list of an OPT in the arena; NULL when there is none or memory is out. */

@@ -222,7 +222,7 @@ static size_t usable(const struct fl_pack *p, size_t limit)
 size_t fl_pack(struct fl_pack *p, uint8_t *to, size_t limit)
 {
 	limit = usable(p, limit);
-	size_t n = pack_fast(p, to, limit);
+	size_t n = pack_fast(p, to, p->tight_above && p->tight_above < limit ? p->tight_above : limit);
 	return n ? n : fl_pack_tight(p, to, limit);
 }
 

@@ -4,7 +4,7 @@
 #include "wire/message.h"
 
 struct fl_pack {
-	/* in */
+	/* in; ttl_max of a zeroed item is 0: say UINT32_MAX. ede of a zeroed pack is a code: say -1 */
 	uint16_t id, flags;             /* flags: the whole word but TC and rcode, QR included */
 	uint8_t opcode;
 	uint16_t rcode;                 /* extended: the upper bits go into OPT */
@@ -13,11 +13,12 @@ struct fl_pack {
 	const struct fl_item *item;     /* in any section order; packed answer, authority, additional, else in the given order */
 	unsigned n;
 	bool edns;                      /* add an OPT */
-	uint16_t udp_size, edns_flags;  /* what it says (CoreDNS echoes the client's size and DO) */
+	uint16_t udp_size, edns_flags;  /* what it says, as it is (CoreDNS: the client's size, its flags & 0xff00) */
 	const struct fl_edns *opt;      /* its options */
 	int ede;                        /* RFC 8914 info code, -1: none; goes in as an option */
 	const char *ede_text;           /* may be NULL */
 	size_t room;                    /* bytes to leave free behind it (seal) */
+	size_t tight_above;             /* longer than this: compressed though it would fit; 0: never. CoreDNS on UDP: 1480, 1220 on IPv6 */
 	/* out */
 	size_t full_len;                /* uncompressed, before OPT and truncation: what CoreDNS counts and logs */
 	uint16_t flags_out;             /* with TC as sent */

@@ -19,7 +19,7 @@ struct fl_item {
 	const struct fl_rrset *set;
 	uint32_t ttl_min, ttl_max;      /* seconds, applied when packing: 0 and UINT32_MAX leave it; the maximum wins */
 	uint32_t shuffle;       /* seed of the permutation when packing; 0: as stored */
-	uint16_t first;         /* record moved to the front after that (weighted); 0: as it comes */
+	uint16_t first;         /* after that, the record at this place and the foremost change places (weighted) */
 	uint8_t section;
 	bool shared;            /* owner or set is lent by another thread */
 };

@@ -320,6 +320,20 @@ static void test_query(void **state)
 	assert_int_equal(fl_pack_query(out, 49, 0x4321, FL_RD, p.qname, FL_T_A, FL_C_IN, true, 1232, 0x8000, &opt), 0);
 }
 
+static void test_tight_above(void **state)
+{
+	(void)state;
+	struct fl_item it = item(&arena, "Www.example.org. 1 NS ns.Www.example.org.", FL_ANSWER);
+	p.item = &it;
+	p.n = 1;
+	size_t n = fl_pack(&p, out, 512);
+	p.tight_above = n;
+	assert_int_equal(fl_pack(&p, out, 512), n);
+	p.tight_above = n - 1;
+	assert_int_equal(fl_pack(&p, out, 512), 33 + 2 + 10 + 5);
+	assert_false(p.cut);
+}
+
 /* The owner of the root is one octet, which no pointer beats. */
 static void test_root(void **state)
 {
@@ -342,7 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_fast), T(test_header), T(test_opt), T(test_ttl_bounds), T(test_shuffle), T(test_first),
 		T(test_shuffle_of_unlike_records), T(test_cut), T(test_ede_gives_way), T(test_large), T(test_compression), T(test_query),
-		T(test_root), T(test_pointers_are_14_bits),
+		T(test_root), T(test_pointers_are_14_bits), T(test_tight_above),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
