@@ -39,9 +39,10 @@ static int option(struct sim *s, struct ask *a, struct fl_str word, struct fl_st
 		;
 	else if (fl_str_is(word, "port") && !fl_parse_int(sim_word(rest), 53, 56, &v))
 		a->port = s->port[v - 53];
-	else if (fl_str_is(word, "from"))
-		snprintf(a->from, sizeof a->from, "%.*s", FL_FMT(sim_word(rest)));
-	else
+	else if (fl_str_is(word, "from")) {
+		struct fl_str from = sim_word(rest);
+		snprintf(a->from, sizeof a->from, "%.*s", FL_FMT(from));
+	} else
 		return sim_fail(s, "unknown option of ask: %.*s", FL_FMT(word));
 	return 0;
 }
