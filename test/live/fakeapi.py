@@ -15,7 +15,7 @@ Faults are taken in the order they were given, each `times` times (-1: for ever)
   garbage    a body of noise                                         junk   noise instead of HTTP
   huge       a frame that says it is 4 GB                            nomark a WatchList whose end mark never comes
   end        the stream ends at once after what there is             type   type=: another Content-Type
-  json       JSON in spite of the Accept header                      replay file=: recorded bytes (fixtures/)
+  json       JSON in spite of the Accept header                      replay file=, form=: recorded bytes (fixtures/)
 For a list or watch of res= (None: any), verb= list, watch, watchlist (None: any)."""
 import argparse
 import base64
@@ -464,12 +464,13 @@ class Reply:
             raise Gone
         if do == "status":
             extra = f"Retry-After: {f['retry_after']}\r\n" if "retry_after" in f else ""
-            if f.get("text"):
+            if "text" in f:
                 self.whole(f["code"], "text/plain; charset=utf-8", f["text"].encode(), extra)
             else:
                 self.status(f["code"], f.get("message", "made up"), f.get("reason", "InternalError"), extra)
             return True
         if do in ("garbage", "huge", "replay", "error"):
+            self.form = f.get("form", self.form)
             self.stream_head()
             if do == "error":
                 if f.get("large"):
