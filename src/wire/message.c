@@ -167,7 +167,8 @@ static int record(struct reader *r, uint8_t section)
 		return -EBADMSG;
 	const uint8_t *p = r->msg + r->at;
 	struct fl_name owner = { wire, (uint8_t)len };
-	struct head h = { fl_get16(p), fl_get16(p + 2), fl_get32(p + 4), r->at + RR_HEAD, r->at + RR_HEAD + fl_get16(p + 8), section };
+	struct head h = { fl_get16(p), fl_get16(p + 2), fl_get32(p + 4), r->at + RR_HEAD, r->at + RR_HEAD + fl_get16(p + 8),
+		section };
 	if (h.end > r->n)
 		return -EBADMSG;
 	r->at = h.end;

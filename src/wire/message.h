@@ -29,14 +29,15 @@ enum fl_parsed {
 	FL_PARSED_BADVERS,      /* EDNS version not 0: question kept, OPT version 0 size 0 */
 };
 
-/* What CoreDNS 1.15.0 accepts and how it refuses the rest, but that a compressed question is a FORMERR here. opcodes: bit mask of those that some
- * plugin answers (QUERY and NOTIFY always). Never reads past n. Fields of r are valid as far as the verdict says. */
+/* What CoreDNS 1.15.0 accepts and how it refuses the rest, but that a compressed question is a FORMERR here. opcodes: bit mask of
+ * those that some plugin answers (QUERY and NOTIFY always). Never reads past n. Fields of r are valid as far as the verdict says. */
 enum fl_parsed fl_request_parse(struct fl_request *r, const uint8_t *msg, size_t n, uint16_t opcodes);
 /* The option list of an OPT in the arena; NULL when there is none or memory is out. */
 struct fl_edns *fl_edns_parse(struct fl_arena *a, const uint8_t *data, size_t n);
 
 /* A whole response, e.g. an upstream's: items in an arena, names expanded, records grouped into sets (equal owner, type, class and
- * section that stand together), OPT apart. 0, -EBADMSG (does not unpack), -ENOMEM. Bounded: O(n) work, at most 128 pointer hops a name. */
+ * section that stand together), OPT apart. 0, -EBADMSG (does not unpack), -ENOMEM. Bounded: O(n) work, at most 128 pointer hops a
+ * name. */
 struct fl_message {
 	uint16_t id, flags, rcode;      /* rcode with the extended bits */
 	uint8_t opcode;

@@ -41,7 +41,7 @@ struct fl_addr { uint8_t b[16]; uint8_t len; };         /* len 4 or 16; 0: none 
 struct fl_name fl_name_reverse(uint8_t *to, const struct fl_addr *a);           /* d.c.b.a.in-addr.arpa. or nibbles.ip6.arpa. */
 /* Whole addresses only (4 labels, 32 nibbles); false otherwise. */
 bool fl_name_unreverse(struct fl_name n, struct fl_addr *a);
-bool fl_addr_parse(struct fl_str text, struct fl_addr *a);      /* as Go's net.ParseIP: no leading zeros, ::ffff:1.2.3.4 is 4 bytes */
+bool fl_addr_parse(struct fl_str text, struct fl_addr *a);      /* as Go's net.ParseIP; ::ffff:1.2.3.4 is 4 bytes */
 size_t fl_addr_text(char *to, const struct fl_addr *a);         /* canonical (RFC 5952); to holds 46 */
 bool fl_addr_eq(const struct fl_addr *a, const struct fl_addr *b);
 struct fl_net { struct fl_addr addr; uint8_t bits; };

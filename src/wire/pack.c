@@ -144,7 +144,8 @@ uint8_t *fl_pack_opt_put(uint8_t *o, const struct fl_pack *p, const struct pack_
 
 /* ---- the fast way ---- */
 
-static inline uint8_t *put_record(uint8_t *o, const struct fl_item *it, const uint8_t *owner, size_t nowner, const uint8_t *rr, size_t n)
+static inline uint8_t *put_record(uint8_t *o, const struct fl_item *it, const uint8_t *owner, size_t nowner, const uint8_t *rr,
+	size_t n)
 {
 	memcpy(o, owner, nowner);
 	o += nowner;

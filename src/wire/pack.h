@@ -8,7 +8,7 @@ struct fl_pack {
 	uint16_t id, flags;             /* flags: the whole word but TC and rcode, QR included */
 	uint8_t opcode;
 	uint16_t rcode;                 /* extended: the upper bits go into OPT */
-	struct fl_name qname;           /* the client's question; items with owner.wire == qname.wire become pointers. len 0: no question */
+	struct fl_name qname;           /* the client's; items with owner.wire == qname.wire become pointers. len 0: no question */
 	uint16_t qtype, qclass;
 	const struct fl_item *item;     /* in any section order; packed answer, authority, additional, else in the given order */
 	unsigned n;
@@ -18,7 +18,7 @@ struct fl_pack {
 	int ede;                        /* RFC 8914 info code, -1: none; goes in as an option */
 	const char *ede_text;           /* may be NULL */
 	size_t room;                    /* bytes to leave free behind it (seal) */
-	size_t tight_above;             /* longer than this: compressed though it would fit; 0: never. CoreDNS on UDP: 1480, 1220 on IPv6 */
+	size_t tight_above;             /* longer: compressed though it would fit; 0: never. CoreDNS on UDP: 1480, on IPv6 1220 */
 	/* out */
 	size_t full_len;                /* uncompressed, before OPT and truncation: what CoreDNS counts and logs */
 	uint16_t flags_out;             /* with TC as sent */

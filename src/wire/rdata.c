@@ -4,16 +4,19 @@
 /* Types below 66 by number, the others in a list. */
 static const char *const low[] = {
 	[1] = "A", [2] = "c", [3] = "c", [4] = "c", [5] = "c", [6] = "cc4UUUU", [7] = "c", [8] = "c", [9] = "c", [12] = "c",
-	[13] = "ss", [14] = "cc", [15] = "2c", [16] = "t", [17] = "nn", [18] = "2n", [19] = "s", [20] = "!ss", [21] = "2n", [23] = "n",
+	[13] = "ss", [14] = "cc", [15] = "2c", [16] = "t", [17] = "nn", [18] = "2n", [19] = "s", [20] = "!ss", [21] = "2n",
+	[23] = "n",
 	[24] = "T114DD2nb", [25] = "211b", [26] = "2nn", [27] = "!sss", [28] = "Q", [29] = "!1111444", [30] = "nB", [33] = "222n",
 	[35] = "22sssn", [36] = "2n", [37] = "!221b", [39] = "n", [41] = "!O", [43] = "211h", [44] = "11h", [46] = "T114DD2nb",
 	[47] = "nB", [48] = "211b", [49] = "b", [50] = "112HCB", [51] = "112H", [52] = "111h", [53] = "111h", [56] = "t",
-	[57] = "!211b", [58] = "nn", [59] = "211h", [60] = "211b", [61] = "b", [62] = "!42B", [63] = "411h", [64] = "2nS", [65] = "2nS",
+	[57] = "!211b", [58] = "nn", [59] = "211h", [60] = "211b", [61] = "b", [62] = "!42B", [63] = "411h", [64] = "2nS",
+	[65] = "2nS",
 };
 
 static const struct { uint16_t type; const char *fields; } high[] = {
 	{ 99, "t" }, { 100, "!s" }, { 101, "!4" }, { 102, "!4" }, { 104, "!28" }, { 105, "2A" }, { 106, "!28" }, { 107, "2n" },
-	{ 108, "!6" }, { 109, "!8" }, { 128, "!" }, { 249, "!n4422LL" }, { FL_T_TSIG, "!n62L22L" }, { FL_T_ANY, "!" }, { 256, "22o" },
+	{ 108, "!6" }, { 109, "!8" }, { 128, "!" }, { 249, "!n4422LL" }, { FL_T_TSIG, "!n62L22L" }, { FL_T_ANY, "!" },
+	{ 256, "22o" },
 	{ FL_T_CAA, "1go" }, { 258, "t" }, { 261, "t" }, { 32768, "211h" }, { 32769, "211h" },
 };
 
@@ -111,7 +114,8 @@ int fl_rdata_field(char kind, const uint8_t *p, size_t n)
 	return fixed <= n ? (int)fixed : -1;
 }
 
-int fl_rdata_names(uint16_t type, const uint8_t *rdata, size_t n, void (*fn)(void *arg, size_t offset, bool compressible), void *arg)
+int fl_rdata_names(uint16_t type, const uint8_t *rdata, size_t n, void (*fn)(void *arg, size_t offset, bool compressible),
+	void *arg)
 {
 	size_t at = 0;
 	for (const char *f = fl_rdata_fields(type); *f; f++) {

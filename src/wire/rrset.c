@@ -8,8 +8,8 @@ bool fl_rr_next(const struct fl_rrset *s, struct fl_rr *r)
 	const uint8_t *p = r->at ? r->rdata + r->rdlen : s->data;
 	if (p >= s->data + s->len)
 		return false;
-	*r = (struct fl_rr){ .at = p, .type = fl_get16(p), .class = fl_get16(p + 2), .ttl = fl_get32(p + 4), .rdlen = fl_get16(p + 8),
-			     .rdata = p + RR_HEAD };
+	*r = (struct fl_rr){ .at = p, .type = fl_get16(p), .class = fl_get16(p + 2), .ttl = fl_get32(p + 4),
+			     .rdlen = fl_get16(p + 8), .rdata = p + RR_HEAD };
 	return true;
 }
 

@@ -40,7 +40,8 @@ enum {
 };
 enum { FL_OP_QUERY = 0, FL_OP_NOTIFY = 4, FL_OP_UPDATE = 5 };
 /* Header bits as they stand in octets 3 and 4. */
-enum { FL_QR = 0x8000, FL_AA = 0x0400, FL_TC = 0x0200, FL_RD = 0x0100, FL_RA = 0x0080, FL_Z = 0x0040, FL_AD = 0x0020, FL_CD = 0x0010 };
+enum { FL_QR = 0x8000, FL_AA = 0x0400, FL_TC = 0x0200, FL_RD = 0x0100, FL_RA = 0x0080, FL_Z = 0x0040, FL_AD = 0x0020,
+	FL_CD = 0x0010 };
 
 static inline uint16_t fl_get16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 static inline uint32_t fl_get32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
@@ -64,7 +65,8 @@ const struct fl_rrset *fl_rrset_one(struct fl_arena *a, uint16_t type, uint32_t 
 /* Where the domain names lie in the rdata of a type, for packing, parsing, rewriting and checking.
  * Calls fn(arg, offset, compressible) for each; compressible: RFC 1035 types, whose names a packer may compress (RFC 3597 §4).
  * Returns 0 or -EBADMSG when rdata is not what its type says. rdata is uncompressed. */
-int fl_rdata_names(uint16_t type, const uint8_t *rdata, size_t n, void (*fn)(void *arg, size_t offset, bool compressible), void *arg);
+int fl_rdata_names(uint16_t type, const uint8_t *rdata, size_t n, void (*fn)(void *arg, size_t offset, bool compressible),
+	void *arg);
 
 const char *fl_type_name(uint16_t type);        /* "A"; NULL when it has none (TYPE65280) */
 size_t fl_type_text(char to[16], uint16_t type);        /* "A" or "TYPE65280" */

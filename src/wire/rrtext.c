@@ -102,7 +102,8 @@ static void date(struct fl_text_out *o, uint32_t t)
 	time_t s = t;
 	struct tm tm;
 	gmtime_r(&s, &tm);
-	fl_text_printf(o, "%04d%02d%02d%02d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	fl_text_printf(o, "%04d%02d%02d%02d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+		tm.tm_sec);
 }
 
 static void strings(struct fl_text_out *o, const uint8_t *p, size_t n)

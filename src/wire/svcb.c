@@ -186,7 +186,8 @@ int fl_svcb_parse(uint8_t *to, size_t cap, struct fl_lex *l, struct fl_err *e)
 			continue;
 		}
 		if (t.kind != FL_LEX_STRING || !may_begin)
-			return fl_lex_error(e, &t, t.kind == FL_LEX_QUOTE ? "SVCB key can't contain double quotes" : "bad SVCB values");
+			return fl_lex_error(e, &t, t.kind == FL_LEX_QUOTE ? "SVCB key can't contain double quotes" :
+									    "bad SVCB values");
 		struct fl_lex_token first = t;
 		struct fl_str name, value = fl_str_cut(t.text, '=', &name);
 		int key = key_of(name), quotes = 0;

@@ -8,7 +8,8 @@ enum { DEFAULT_TTL = 3600 };
 
 /* What miekg/dns calls the fields of a type in its errors; types that are not here say their fields by number. */
 static const struct { uint16_t type; const char *words; } names[] = {
-	{ FL_T_A, "A" }, { FL_T_NS, "Ns" }, { FL_T_CNAME, "Target" }, { FL_T_PTR, "Ptr" }, { FL_T_MX, "Pref Mx" }, { FL_T_TXT, "Txt" },
+	{ FL_T_A, "A" }, { FL_T_NS, "Ns" }, { FL_T_CNAME, "Target" }, { FL_T_PTR, "Ptr" }, { FL_T_MX, "Pref Mx" },
+	{ FL_T_TXT, "Txt" },
 	{ FL_T_SOA, "Ns Mbox" }, { FL_T_AAAA, "AAAA" }, { FL_T_SRV, "Priority Weight Port Target" }, { FL_T_DNAME, "Target" },
 	{ FL_T_HINFO, "Fields Fields" }, { FL_T_NAPTR, "Order Preference Flags Service Regexp Replacement" },
 	{ FL_T_DS, "KeyTag Algorithm DigestType Digest" }, { FL_T_DNSKEY, "Flags Protocol Algorithm PublicKey" },

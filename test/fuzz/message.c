@@ -17,7 +17,8 @@ static bool same_records(const struct fl_message *a, const struct fl_message *b)
 			k++, y = (struct fl_rr){ 0 };
 		if (i == a->n || k == b->n)
 			return i == a->n && k == b->n;
-		if (!fl_name_eq(a->item[i].owner, b->item[k].owner) || a->item[i].section != b->item[k].section || x.type != y.type ||
+		if (!fl_name_eq(a->item[i].owner, b->item[k].owner) || a->item[i].section != b->item[k].section ||
+			x.type != y.type ||
 		    x.class != y.class || x.ttl != y.ttl || x.rdlen != y.rdlen || memcmp(x.rdata, y.rdata, x.rdlen))
 			return false;
 	}
@@ -34,7 +35,8 @@ static void request(const uint8_t *data, size_t n)
 	struct fl_arena a;
 	fl_arena_init(&a, mem, sizeof mem, NULL, 0);
 	struct fl_pack p = { .id = r.id, .flags = FL_QR, .qname = r.qname, .qtype = r.qtype, .qclass = r.qclass, .edns = r.edns,
-			     .udp_size = r.udp_size, .edns_flags = r.edns_flags, .opt = fl_edns_parse(&a, r.opt_data, r.opt_len), .ede = 3,
+			     .udp_size = r.udp_size, .edns_flags = r.edns_flags, .opt = fl_edns_parse(&a, r.opt_data, r.opt_len),
+				.ede = 3,
 			     .ede_text = "text" };
 	size_t len = fl_pack(&p, out, 512);
 	fl_assert(len <= 512 && !p.cut);
@@ -52,7 +54,8 @@ static void message(const uint8_t *data, size_t n)
 		return;
 	fl_assert(m.end <= n);
 	struct fl_pack p = { .id = m.id, .flags = m.flags, .opcode = m.opcode, .rcode = m.rcode, .qname = m.qname, .qtype = m.qtype,
-			     .qclass = m.qclass, .item = m.item, .n = m.n, .edns = m.edns, .udp_size = m.udp_size, .opt = m.opt, .ede = -1 };
+			     .qclass = m.qclass, .item = m.item, .n = m.n, .edns = m.edns, .udp_size = m.udp_size, .opt = m.opt,
+				.ede = -1 };
 	struct fl_arena_mark mark = fl_arena_mark(&a);
 	for (size_t i = 0; i < FL_COUNT(limits); i++) {
 		size_t fast = fl_pack(&p, out, limits[i]);

@@ -49,7 +49,8 @@ static struct fl_name pool[NAMES];
 /* Few labels, so that suffixes meet; letter case and odd octets too. */
 static struct fl_name random_name(void)
 {
-	static const char *const label[] = { "a", "b", "A", "www", "svc", "cluster", "Cluster", "local", "_tcp", "x\\.y", "\\000\\255" };
+	static const char *const label[] = { "a", "b", "A", "www", "svc", "cluster", "Cluster", "local", "_tcp", "x\\.y",
+		"\\000\\255" };
 	char text[512] = "";
 	for (unsigned n = below(7); n; n--)
 		strcat(strcat(text, label[below(FL_COUNT(label))]), ".");
@@ -95,7 +96,8 @@ static size_t random_rdata(uint8_t *to, uint16_t type)
 
 static uint16_t random_type(void)
 {
-	static const uint16_t type[] = { FL_T_A, FL_T_A, FL_T_AAAA, FL_T_CNAME, FL_T_NS, FL_T_PTR, FL_T_MX, FL_T_SRV, FL_T_SOA, FL_T_TXT,
+	static const uint16_t type[] = { FL_T_A, FL_T_A, FL_T_AAAA, FL_T_CNAME, FL_T_NS, FL_T_PTR, FL_T_MX, FL_T_SRV, FL_T_SOA,
+		FL_T_TXT,
 					 FL_T_DNAME, FL_T_NAPTR, 65280 };
 	return type[below(FL_COUNT(type))];
 }
@@ -207,7 +209,8 @@ static unsigned flatten(struct record *to, const struct fl_item *item, unsigned 
 
 static bool same(const struct record *a, const struct record *b)
 {
-	return a->it->section == b->it->section && fl_name_eq(a->owner, b->owner) && a->rr.type == b->rr.type && a->rr.class == b->rr.class &&
+	return a->it->section == b->it->section && fl_name_eq(a->owner, b->owner) && a->rr.type == b->rr.type &&
+		a->rr.class == b->rr.class &&
 	       a->rr.ttl == b->rr.ttl && a->rr.rdlen == b->rr.rdlen && !memcmp(a->rr.rdata, b->rr.rdata, a->rr.rdlen);
 }
 
@@ -292,7 +295,8 @@ static void test_pack(void **state)
 		for (unsigned i = 0; i < NAMES; i++)
 			pool[i] = random_name();
 		struct fl_item item[ITEMS];
-		struct fl_pack p = { .id = (uint16_t)round_no, .flags = FL_QR | (one_in(10) ? FL_TC : 0), .qname = some_name(), .qtype = 1,
+		struct fl_pack p = { .id = (uint16_t)round_no, .flags = FL_QR | (one_in(10) ? FL_TC : 0), .qname = some_name(),
+			.qtype = 1,
 				     .qclass = 1, .item = item, .n = below(ITEMS), .ede = -1 };
 		unsigned most = round_no % 500 == 499 ? 400 : one_in(4) ? 60 : 6;
 		for (unsigned i = 0; i < p.n; i++)
@@ -304,7 +308,8 @@ static void test_pack(void **state)
 		}
 		/* Around what just fits. */
 		size_t exact = fl_pack_slow(&p, (uint8_t[65536]){ 0 }, 65535);
-		for (size_t limit = exact > 514 ? exact - 2 : 512; !p.cut && limit <= exact + 2 && limit >= 512 && limit < 65535; limit++)
+		for (size_t limit = exact > 514 ? exact - 2 : 512; !p.cut && limit <= exact + 2 && limit >= 512 &&
+			limit < 65535; limit++)
 			check_one(&p, limit);
 		fl_arena_finish(&arena);
 	}

@@ -101,7 +101,8 @@ static void test_accepted(void **state)
 	assert_int_equal(parse(HEAD("0001", "0001", "0000", "0000") QUESTION ADDRESS("c00c", "01") "beef"), 0);
 	assert_int_equal(m.end, 45);
 	/* Names of types younger than RFC 1035 are expanded as well. */
-	assert_int_equal(parse(HEAD("0001", "0001", "0000", "0000") QUESTION "c00c 0021 0001 0000001e 0008 0001 0002 0003 c00e"), 0);
+	assert_int_equal(parse(HEAD("0001", "0001", "0000", "0000") QUESTION "c00c 0021 0001 0000001e 0008 0001 0002 0003 c00e"),
+		0);
 	expect_item(0, "x.View.test.", FL_ANSWER, FL_T_SRV, 1, "1 2 3 View.test.");
 	/* An OPT that is not in the additional section says nothing. */
 	assert_int_equal(parse(HEAD("0001", "0001", "0000", "0000") QUESTION "00 0029 04d0 01 00 8000 0000"), 0);
@@ -188,7 +189,8 @@ static void test_every_length(void **state)
 {
 	(void)state;
 	size_t n;
-	uint8_t *all = bytes(HEAD("0001", "0003", "0001", "0001") QUESTION ADDRESS("c00c", "01") "c00c 0010 0001 0000001e 0004 0161 0162"
+	uint8_t *all = bytes(HEAD("0001", "0003", "0001", "0001") QUESTION ADDRESS("c00c", "01")
+			     "c00c 0010 0001 0000001e 0004 0161 0162"
 			     "c00c 000f 0001 0000001e 0004 0001 c00e c013 0006 0001 0000000a 0018 c00e c00c"
 			     "0000000100000002000000030000000400000005 00 0029 04d0 00 00 8000 0006 fde9 0002 6869", &n);
 	for (size_t k = 0; k <= n; k++) {
@@ -207,8 +209,10 @@ static void test_every_length(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_groups, setup, teardown), cmocka_unit_test_setup_teardown(test_accepted, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refused, setup, teardown), cmocka_unit_test(test_bomb), cmocka_unit_test(test_hops),
+		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_accepted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown), cmocka_unit_test(test_bomb),
+		cmocka_unit_test(test_hops),
 		cmocka_unit_test_setup_teardown(test_every_length, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

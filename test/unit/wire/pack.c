@@ -9,7 +9,8 @@ static int setup(void **state)
 	(void)state;
 	fl_arena_init(&arena, NULL, 0, NULL, 8 << 20);
 	struct fl_name qname = { qname_wire, (uint8_t)fl_name_parse(qname_wire, FL_STR("Www.example.org")) };
-	p = (struct fl_pack){ .id = 0x1234, .flags = FL_QR | FL_AA | FL_RD, .qname = qname, .qtype = FL_T_A, .qclass = FL_C_IN, .ede = -1 };
+	p = (struct fl_pack){ .id = 0x1234, .flags = FL_QR | FL_AA | FL_RD, .qname = qname, .qtype = FL_T_A, .qclass = FL_C_IN,
+		.ede = -1 };
 	return 0;
 }
 
@@ -69,7 +70,8 @@ static void test_header(void **state)
 static void test_opt(void **state)
 {
 	(void)state;
-	struct fl_edns second = { .code = 3, .len = 0 }, first = { .code = 65001, .len = 2, .data = (const uint8_t *)"hi", .next = &second };
+	struct fl_edns second = { .code = 3, .len = 0 }, first = { .code = 65001, .len = 2, .data = (const uint8_t *)"hi",
+		.next = &second };
 	p.edns = true;
 	p.udp_size = 1232;
 	p.edns_flags = 0x8000;
@@ -87,7 +89,8 @@ static void test_ttl_bounds(void **state)
 {
 	(void)state;
 	static const struct { uint32_t min, max, ttl; } rows[] = {
-		{ 0, UINT32_MAX, 30 }, { 60, UINT32_MAX, 60 }, { 0, 5, 5 }, { 10, 40, 30 }, { 60, 5, 5 }, { 0, 0, 0 }, { 30, 30, 30 },
+		{ 0, UINT32_MAX, 30 }, { 60, UINT32_MAX, 60 }, { 0, 5, 5 }, { 10, 40, 30 }, { 60, 5, 5 }, { 0, 0, 0 },
+		{ 30, 30, 30 },
 	};
 	struct fl_item it = item(&arena, "x 30 A 192.0.2.1", FL_ANSWER);
 	it.owner = p.qname;
@@ -295,7 +298,8 @@ static void test_pointers_are_14_bits(void **state)
 {
 	(void)state;
 	struct fl_item it[4] = { addresses(1100), item(&arena, "early. 1 NS late.example.", FL_AUTHORITY),
-				 item(&arena, "late.example. 1 NS early.", FL_AUTHORITY), item(&arena, "early. 1 NS late.example.", FL_ADDITIONAL) };
+				 item(&arena, "late.example. 1 NS early.", FL_AUTHORITY),
+					item(&arena, "early. 1 NS late.example.", FL_ADDITIONAL) };
 	struct fl_message m;
 	p.item = it;
 	p.n = 4;
@@ -355,7 +359,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_fast), T(test_header), T(test_opt), T(test_ttl_bounds), T(test_shuffle), T(test_first),
-		T(test_shuffle_of_unlike_records), T(test_cut), T(test_ede_gives_way), T(test_large), T(test_compression), T(test_query),
+		T(test_shuffle_of_unlike_records), T(test_cut), T(test_ede_gives_way), T(test_large), T(test_compression),
+			T(test_query),
 		T(test_root), T(test_pointers_are_14_bits), T(test_tight_above),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #define HEAD(flags, qd, an, ns, ar) "0007 " flags " " qd " " an " " ns " " ar " "
 #define QUERY HEAD("0100", "0001", "0000", "0000", "0000")
 #define QUESTION "0178 0456696577 0474657374 00 0001 0001 "
+#define ONE HEAD("0100", "0001", "0000", "0000", "0001") QUESTION      /* a question, and one record behind it */
 #define OPT "00 0029 04d0 00 00 8000 0000 "
 #define A "0178 00 0001 0001 00000000 0004 01020304 "
 
@@ -33,23 +34,19 @@ static const struct { const char *what, *hex; enum fl_parsed verdict; int questi
 	{ "half a name", QUERY "0178 04", FL_PARSED_FORMERR, 0 },
 	{ "pointer loop", QUERY "c00c 0001 0001", FL_PARSED_FORMERR, 0 },
 	{ "reserved label", QUERY "4178 00 0001 0001", FL_PARSED_FORMERR, 0 },
-	{ "opt", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION OPT, FL_PARSED_OK, 1 },
-	{ "opt cut off", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 00", FL_PARSED_FORMERR, 1 },
-	{ "opt longer than it is", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 0001", FL_PARSED_FORMERR, 1 },
-	{ "opt with options that are not there", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 0008",
-	  FL_PARSED_FORMERR, 1 },
-	{ "opt of another owner", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "0178" OPT, FL_PARSED_OK, 1 },
-	{ "version 1", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 01 8000 0000", FL_PARSED_BADVERS, 1 },
+	{ "opt", ONE OPT, FL_PARSED_OK, 1 },
+	{ "opt cut off", ONE "00 0029 04d0 00 00 8000 00", FL_PARSED_FORMERR, 1 },
+	{ "opt longer than it is", ONE "00 0029 04d0 00 00 8000 0001", FL_PARSED_FORMERR, 1 },
+	{ "opt with options that are not there", ONE "00 0029 04d0 00 00 8000 0008", FL_PARSED_FORMERR, 1 },
+	{ "opt of another owner", ONE "0178" OPT, FL_PARSED_OK, 1 },
+	{ "version 1", ONE "00 0029 04d0 00 01 8000 0000", FL_PARSED_BADVERS, 1 },
 	{ "two opts", HEAD("0100", "0001", "0000", "0000", "0002") QUESTION "00 0029 1000 00 01 0000 0000" OPT, FL_PARSED_OK, 1 },
-	{ "bad options", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 0003 000a00", FL_PARSED_FORMERR, 1 },
-	{ "client subnet", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 000b 0008 0007 0001 18 00 0a0000",
-	  FL_PARSED_OK, 1 },
-	{ "subnet of 33 bits", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0029 04d0 00 00 8000 0008 0008 0004 0001 21 00",
-	  FL_PARSED_FORMERR, 1 },
-	{ "a short A", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0001 0001 00000000 0003 010203", FL_PARSED_FORMERR, 1 },
-	{ "an A without rdata", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "00 0001 0001 00000000 0000", FL_PARSED_OK, 1 },
-	{ "forward pointer behind the question", HEAD("0100", "0001", "0000", "0000", "0001") QUESTION "c0ff 0001 0001 00000000 0000",
-	  FL_PARSED_FORMERR, 1 },
+	{ "bad options", ONE "00 0029 04d0 00 00 8000 0003 000a00", FL_PARSED_FORMERR, 1 },
+	{ "client subnet", ONE "00 0029 04d0 00 00 8000 000b 0008 0007 0001 18 00 0a0000", FL_PARSED_OK, 1 },
+	{ "subnet of 33 bits", ONE "00 0029 04d0 00 00 8000 0008 0008 0004 0001 21 00", FL_PARSED_FORMERR, 1 },
+	{ "a short A", ONE "00 0001 0001 00000000 0003 010203", FL_PARSED_FORMERR, 1 },
+	{ "an A without rdata", ONE "00 0001 0001 00000000 0000", FL_PARSED_OK, 1 },
+	{ "forward pointer behind the question", ONE "c0ff 0001 0001 00000000 0000", FL_PARSED_FORMERR, 1 },
 };
 
 static void test_verdicts(void **state)
@@ -105,7 +102,8 @@ static void test_tsig_and_update(void **state)
 	struct fl_request r;
 	size_t n;
 #define TSIG "016b 00 00fa 00ff 00000000 0015 01 61 00 000000000000 0000 0002 6162 0007 0000 0000 "
-	uint8_t *p = bytes(HEAD("2800", "0001", "0003", "0002", "0002") QUESTION A "0178 00 0001 00ff 00000000 0000" A A A OPT TSIG, &n);
+	uint8_t *p = bytes(HEAD("2800", "0001", "0003", "0002", "0002") QUESTION A "0178 00 0001 00ff 00000000 0000" A A A OPT TSIG,
+		&n);
 	assert_int_equal(fl_request_parse(&r, p, n, 1 << FL_OP_UPDATE), FL_PARSED_OK);
 	assert_int_equal(r.opcode, FL_OP_UPDATE);
 	assert_int_equal(r.tsig_at, n - 34);

@@ -118,10 +118,14 @@ static void test_rdata_refused(void **state)
 {
 	(void)state;
 	static const struct { uint16_t type; const char *hex; } rows[] = {
-		{ FL_T_A, "010203" }, { FL_T_A, "0102030405" }, { FL_T_AAAA, "01020304" }, { FL_T_CNAME, "" }, { FL_T_CNAME, "0161" },
-		{ FL_T_CNAME, "016100 00" }, { FL_T_CNAME, "c00c" }, { FL_T_CNAME, "40 00" }, { FL_T_MX, "0001" }, { FL_T_MX, "00" },
-		{ FL_T_SOA, "00 00 00000001 00000001 00000001 00000001 000000" }, { FL_T_SRV, "0001 0002 0003" }, { FL_T_TXT, "02 61" },
-		{ FL_T_NSEC, "00 00 21 00" }, { FL_T_NSEC, "00 01 01 40 00 01 40" }, { FL_T_NSEC, "00 00 00" }, { FL_T_OPT, "0001 0001" },
+		{ FL_T_A, "010203" }, { FL_T_A, "0102030405" }, { FL_T_AAAA, "01020304" }, { FL_T_CNAME, "" },
+		{ FL_T_CNAME, "0161" },
+		{ FL_T_CNAME, "016100 00" }, { FL_T_CNAME, "c00c" }, { FL_T_CNAME, "40 00" }, { FL_T_MX, "0001" },
+		{ FL_T_MX, "00" },
+		{ FL_T_SOA, "00 00 00000001 00000001 00000001 00000001 000000" }, { FL_T_SRV, "0001 0002 0003" },
+		{ FL_T_TXT, "02 61" },
+		{ FL_T_NSEC, "00 00 21 00" }, { FL_T_NSEC, "00 01 01 40 00 01 40" }, { FL_T_NSEC, "00 00 00" },
+		{ FL_T_OPT, "0001 0001" },
 		{ FL_T_SVCB, "0001 00 0003 0000 0001 0000" }, { FL_T_CAA, "00 05 69" },
 	};
 	for (size_t i = 0; i < FL_COUNT(rows); i++) {

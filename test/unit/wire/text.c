@@ -170,7 +170,8 @@ static void test_printed(void **state)
 {
 	(void)state;
 	static const struct { uint16_t type; const char *hex, *text; } rows[] = {
-		{ FL_T_RRSIG, "0001 0d 02 00000e10 6a2d43ff 6a08599b 2063 01 61 00 010203", "A 13 2 3600 20260613115023 20260516114843 8291 a. AQID" },
+		{ FL_T_RRSIG, "0001 0d 02 00000e10 6a2d43ff 6a08599b 2063 01 61 00 010203",
+		"A 13 2 3600 20260613115023 20260516114843 8291 a. AQID" },
 		{ FL_T_NSEC, "01 61 00 0006 400000000013 0101 40", "a. A DS RRSIG NSEC CAA" },
 		{ FL_T_NSEC3, "01 00 000a 00 04 01020304 0001 40", "1 0 10 - 0410610 A" },
 		{ FL_T_A, "010203", "\\# 3 010203" }, { FL_T_CNAME, "c00c", "\\# 2 c00c" }, { 65280, "", "\\# 0" },
