@@ -13,7 +13,7 @@
 #define QUIET_MAX_NS (900 * FL_SEC)
 #define SETTLED_NS (10 * FL_SEC)        /* a watch that lived so long was a good one */
 #define LOG_AGAIN_NS (30 * FL_SEC)
-enum { PAGE = 500, REFUSAL_MAX = 8192, PATH_MAX_LEN = 8192, OBJECT_MAX = 8 << 20, BAD_STATUS = 1, CONT_MAX = 4096 };
+enum { PAGE = 500, REFUSAL_MAX = 8192, PATH_MAX_LEN = 8192, OBJECT_MAX = 8 << 20, CONT_MAX = 4096 };
 
 static void ask(struct fl_reflector *r, enum fl_phase phase);
 
@@ -65,8 +65,8 @@ static void log_failure(struct fl_reflector *r, const char *why)
 		r->res->type);
 }
 
-/* Later, and how depends on where it was. told_s: Retry-After. */
-static void fail(struct fl_reflector *r, const char *why, int told_s)
+/* Later again, with `then`. told_s: Retry-After. */
+static void fail_to(struct fl_reflector *r, const char *why, int told_s, enum fl_phase then)
 {
 	log_failure(r, why);
 	state(r)->errors++;
@@ -79,9 +79,13 @@ static void fail(struct fl_reflector *r, const char *why, int told_s)
 		r->hasty = false;
 	}
 	r->told_to_wait = told_s > 0;
-	/* A server without WatchList: the plain watch again, as long as it takes the version. */
-	enum fl_phase then = r->phase == FL_WATCH && r->refused && *r->rv ? FL_WATCH : FL_WATCHLIST;
 	rest(r, fl_backoff_after(&r->backoff, &r->api->rng, told_s), then);
+}
+
+/* A server without WatchList gets the plain watch again, as long as it takes the version. */
+static void fail(struct fl_reflector *r, const char *why, int told_s)
+{
+	fail_to(r, why, told_s, r->phase == FL_WATCH && r->refused && *r->rv ? FL_WATCH : FL_WATCHLIST);
 }
 
 static void streaming(struct fl_reflector *r)
@@ -188,7 +192,7 @@ static int on_error(void *arg, const struct fl_status *st)
 {
 	struct fl_reflector *r = arg;
 	r->status = *st;
-	return BAD_STATUS;
+	return -ECANCELED;
 }
 
 static const struct fl_stream_ops stream_ops = { on_object, on_error };
@@ -236,7 +240,7 @@ static void refused(struct fl_reflector *r, const struct fl_status *st, int retr
 
 static void broken(struct fl_reflector *r, int err)
 {
-	if (err == BAD_STATUS)
+	if (err == -ECANCELED)
 		refused(r, &r->status, r->status.retry_after_s);
 	else
 		fail(r, err == -EMSGSIZE ? "an object is larger than 8 MiB" : "unable to decode an event from the watch stream", 0);
@@ -350,7 +354,7 @@ static void on_end(struct fl_http_req *req, int err, const char *why)
 	} else if (r->phase == FL_WATCHLIST) {
 		fail(r, "the stream ended before all initial events came", 0);
 	} else if (now(r) - r->asked_ns < FL_SEC && !r->events) {
-		fail(r, "very short watch: unexpected watch close - watch lasted less than a second and no items received", 0);
+		fail_to(r, "very short watch: unexpected watch close - watch lasted less than a second and no items received", 0, FL_WATCH);
 	} else {
 		again(r, FL_WATCH);             /* its time was over: the usual end */
 	}
