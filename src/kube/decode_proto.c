@@ -91,7 +91,7 @@ static void meta(struct fl_decoded *d, struct fl_arena *a, struct fl_pb b, struc
 		case 9: d->deleting = true; break;
 		case 11:
 			entry(f.bytes, &key, &value);
-			if (labels)
+			if (labels && f.wire == 2)
 				d->label[d->nlabel++] = (struct fl_label_in){ key, value };
 			if (fl_str_is(key, SERVICE_NAME))
 				x->service = value;
@@ -138,13 +138,13 @@ static bool service_spec(struct fl_service_in *s, struct fl_arena *a, struct fl_
 	s->cluster_ip = array(a, nips + 1, sizeof *s->cluster_ip, full);
 	while (!*full && fl_pb_next(&b, &f))
 		switch (f.number) {
-		case 1: s->port[s->nport++] = port(f.bytes, 6); break;
+		case 1: if (f.wire == 2) s->port[s->nport++] = port(f.bytes, 6); break;
 		case 3: first = fl_pb_str(&f); break;
 		case 4: s->type = fl_pb_str(&f); break;
-		case 5: s->external[s->nexternal++] = fl_pb_str(&f); break;
+		case 5: if (f.wire == 2) s->external[s->nexternal++] = fl_pb_str(&f); break;
 		case 10: s->external_name = fl_pb_str(&f); break;
 		case 13: s->publish_not_ready = f.value; break;
-		case 18: s->cluster_ip[s->ncluster_ip++] = fl_pb_str(&f); break;
+		case 18: if (f.wire == 2) s->cluster_ip[s->ncluster_ip++] = fl_pb_str(&f); break;
 		}
 	if (!s->ncluster_ip && !*full)  /* "" too: not allocated yet */
 		s->cluster_ip[s->ncluster_ip++] = first;
@@ -176,7 +176,7 @@ static struct fl_endpoint_in endpoint(struct fl_arena *a, struct fl_pb b, bool *
 	e.address = array(a, count(b, 1), sizeof *e.address, full);
 	while (!*full && fl_pb_next(&b, &f)) {
 		switch (f.number) {
-		case 1: e.address[e.naddress++] = fl_pb_str(&f); break;
+		case 1: if (f.wire == 2) e.address[e.naddress++] = fl_pb_str(&f); break;
 		case 2:
 			for (struct fl_pb c = f.bytes; fl_pb_next(&c, &g);) {
 				uint8_t bit = g.number == 1 ? FL_EP_READY : g.number == 2 ? FL_EP_SERVING : g.number == 3 ? FL_EP_TERMINATING : 0;
@@ -204,8 +204,8 @@ static bool slice(struct fl_decoded *d, struct fl_arena *a, struct fl_pb b, bool
 	s->port = array(a, count(b, 3), sizeof *s->port, full);
 	while (!*full && fl_pb_next(&b, &f))
 		switch (f.number) {
-		case 2: s->ep[s->nep++] = endpoint(a, f.bytes, full); break;
-		case 3: s->port[s->nport++] = port(f.bytes, 4); break;
+		case 2: if (f.wire == 2) s->ep[s->nep++] = endpoint(a, f.bytes, full); break;
+		case 3: if (f.wire == 2) s->port[s->nport++] = port(f.bytes, 4); break;
 		case 4: s->address_type = fl_pb_str(&f); break;
 		}
 	return !b.bad;
@@ -216,13 +216,14 @@ static void pod_status(struct fl_pod_in *p, struct fl_arena *a, struct fl_pb b, 
 {
 	struct fl_pb_field f, g;
 	struct fl_str one = FL_STR("");
-	p->ip = array(a, count(b, 12) + 1, sizeof *p->ip, full);
+	unsigned most = count(b, 12) + 1;
+	p->ip = array(a, most, sizeof *p->ip, full);
 	while (!*full && fl_pb_next(&b, &f))
 		if (f.number == 6)
 			one = fl_pb_str(&f);
 		else if (f.number == 12)
 			for (struct fl_pb i = f.bytes; fl_pb_next(&i, &g);)
-				if (g.number == 1 && p->nip <= count(b, 12) + 64)
+				if (g.number == 1 && p->nip < most)
 					p->ip[p->nip++] = fl_pb_str(&g);
 	if (!p->nip && one.n && !*full)
 		p->ip[p->nip++] = one;
@@ -235,13 +236,14 @@ int fl_decode_proto(struct fl_decoded *d, struct fl_arena *a, enum fl_kind kind,
 	struct meta_extra x = { 0 };
 	struct fl_pb status = { 0 };
 	bool full = false, ok = true;
+	unsigned seen_meta = 0;
 	*d = (struct fl_decoded){ .kind = kind };
 	if (kind == FL_KIND_SLICE || kind == FL_KIND_MCSLICE)
 		ok = slice(d, a, b, &full);
 	while (!full && fl_pb_next(&b, &f)) {
-		if (f.number == 1 && f.wire == 2)
+		if (f.number == 1 && f.wire == 2 && !seen_meta++)
 			meta(d, a, f.bytes, &x, kind == FL_KIND_POD, &full);
-		else if (f.number == 2 && f.wire == 2 && kind == FL_KIND_SERVICE)
+		else if (f.number == 2 && f.wire == 2 && kind == FL_KIND_SERVICE && !d->service.external)
 			ok &= service_spec(&d->service, a, f.bytes, &full);
 		else if (f.number == 3 && f.wire == 2)
 			status = f.bytes;

@@ -44,7 +44,7 @@ static int object(void *arg, enum fl_watch_type type, const struct fl_decoded *d
 		const struct fl_slice_in *v = &d->slice;
 		say(s, " of %.*s %.*s trigger %d", FL_FMT(v->service), FL_FMT(v->address_type), v->trigger_ns != 0);
 		for (unsigned i = 0; i < v->nep; i++)
-			say(s, " [%.*s %.*s %.*s %.*s %d]", FL_FMT(v->ep[i].address[0]), FL_FMT(v->ep[i].hostname), FL_FMT(v->ep[i].pod),
+			say(s, " [%.*s %.*s %.*s %.*s %d]", FL_FMT(v->ep[i].naddress ? v->ep[i].address[0] : FL_STR("-")), FL_FMT(v->ep[i].hostname), FL_FMT(v->ep[i].pod),
 			    FL_FMT(v->ep[i].zone), v->ep[i].flags);
 		for (unsigned i = 0; i < v->nport; i++)
 			say(s, " port %.*s/%d", FL_FMT(v->port[i].name), v->port[i].port);
