@@ -90,9 +90,12 @@ static int start(struct sim *s)
 	char *port = fl_alloc(&s->arena, 8);
 	snprintf(port, 8, "%u", s->port[0]);
 	struct fl_process p = { .conf = "Corefile", .conf_given = true, .port = port, .shards = 1 };
-	s->server = fl_server_create(&p, s->loop, fl_plugins, true);
-	s->reload = fl_reload_create(s->server, s->loop, &p, known);
-	fl_server_park_always(s->server, s->park);
+	if (!s->server) {
+		s->server = fl_server_create(&p, s->loop, fl_plugins, true);
+		s->reload = fl_reload_create(s->server, s->loop, &p, known);
+		fl_server_park_always(s->server, s->park);
+	}
+	s->failed_load = s->load_done = false;
 	struct fl_conf *c = fl_reload_read(s->reload, &s->load_err);
 	if (!c) {
 		s->failed_load = s->load_done = true;
@@ -117,7 +120,7 @@ int sim_start(struct sim *s, struct fl_str corefile)
 	if (!s->started)
 		fl_log_capture(keep_log, s);
 	int ret = sim_write(s, FL_STR("Corefile"), fill_in(s, corefile));
-	if (ret || s->started)
+	if (ret || (s->started && !s->failed_load))
 		return ret;
 	s->started = true;
 	return start(s);

@@ -1,7 +1,7 @@
 #include "plugin/cache/cache_int.h"
 #include <errno.h>
 
-/* In an entry: this, then owner_len octets of owner (0: the question), then len octets of records. */
+/* In an entry: this, then owner_len octets of owner (0: the question, letter by letter), then len octets of records. */
 struct packed { uint8_t section, owner_len; uint16_t type, count, stride; uint32_t len; };
 
 enum { WANT_DO = 1, WANT_CD = 2, KEPT = FL_AA | FL_RA | FL_AD };
@@ -24,6 +24,8 @@ bool fl_cache_fits(const struct fl_query *q, const struct cache_entry *e)
 	return e->type == q->qtype && e->class == q->qclass && e->want == want(q) && fl_name_eq(name_of(e), q->qname);
 }
 
+static bool same(struct fl_name a, struct fl_name b) { return a.len == b.len && !memcmp(a.wire, b.wire, a.len); }
+
 struct cache_entry *fl_cache_encode(struct fl_query *q, uint32_t ttl_s)
 {
 	const struct fl_reply *r = &q->res;
@@ -41,7 +43,7 @@ struct cache_entry *fl_cache_encode(struct fl_query *q, uint32_t ttl_s)
 	p += q->qname.len;
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct fl_item *it = &r->item[i];
-		bool own = !fl_name_eq(it->owner, q->qname);
+		bool own = !same(it->owner, q->qname);
 		struct packed k = { it->section, own ? it->owner.len : 0, it->set->type, it->set->count, it->set->stride, it->set->len };
 		memcpy(p, &k, sizeof k);
 		memcpy(p + sizeof k, it->owner.wire, k.owner_len);
@@ -62,13 +64,15 @@ int fl_cache_decode(struct fl_query *q, const struct cache_entry *e, uint32_t tt
 			return -ENOMEM;
 		set = (struct fl_rrset *)(item + e->nitems);
 	}
+	/* Owners keep the letters that they came with (as CoreDNS); mostly these are the question's, and pack as a pointer to it. */
+	struct fl_name asked = same(name_of(e), q->qname) ? q->qname : name_of(e);
 	const uint8_t *p = (const uint8_t *)(e + 1) + e->name_len;
 	for (unsigned i = 0; i < e->nitems; i++) {
 		struct packed k;
 		memcpy(&k, p, sizeof k);
 		p += sizeof k;
 		set[i] = (struct fl_rrset){ k.type, k.count, k.stride, k.len, p + k.owner_len };
-		item[i] = (struct fl_item){ .owner = k.owner_len ? (struct fl_name){ p, k.owner_len } : q->qname, .set = &set[i],
+		item[i] = (struct fl_item){ .owner = k.owner_len ? (struct fl_name){ p, k.owner_len } : asked, .set = &set[i],
 					    .ttl_min = ttl_s, .ttl_max = ttl_s, .section = k.section };
 		p += k.owner_len + k.len;
 	}

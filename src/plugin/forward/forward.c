@@ -175,7 +175,7 @@ static struct fwd_server *choose(struct trip *t)
 			t->fails = 0;
 		}
 		struct fwd_server *v = &st->server[order_of(t)[t->at++]];
-		if (!fwd_down(v))
+		if (!fl_forward_down(v))
 			return v;
 		if (++t->fails < st->n)
 			continue;
@@ -206,8 +206,7 @@ static bool attempt(struct trip *t)
 		if (t->out)
 			return true;
 		t->attempts++;
-		if (t->st->max_fails)
-			fl_forward_ill(t->st->in, t->server);
+		fl_forward_ill(t->server);
 		if (t->fails >= t->st->n)
 			return false;
 	}
@@ -272,8 +271,7 @@ static enum judged judge(struct trip *t)
 		return FAIL;
 	if (t->ret) {
 		t->attempts++;
-		if (st->max_fails)
-			fl_forward_ill(st->in, t->server);
+		fl_forward_ill(t->server);
 		return t->fails < st->n ? TRY_ON : FAIL;
 	}
 	if (t->m.flags & FL_TC && st->prefer_udp && !t->ask.tcp) {
@@ -417,6 +415,5 @@ static const struct fl_opt opts[] = {
 	{ NULL },
 };
 
-FL_PLUGIN(forward, .opts = opts, .setup = fl_forward_setup, .start = fl_forward_start, .stop = fl_forward_stop,
-	  .destroy = fl_forward_destroy, .shard_start = shard_start, .shard_stop = shard_stop, .query = query, .cancel = cancel,
-	  .meta = meta);
+FL_PLUGIN(forward, .opts = opts, .setup = fl_forward_setup, .shard_start = shard_start, .shard_stop = shard_stop, .query = query,
+	  .cancel = cancel, .meta = meta);

@@ -5,7 +5,7 @@
  *   query ─── trip                where this query stands: which stanza, which servers in which order, what came back
  *
  * Health: a shard that met an error rings the main loop, which asks the server "is anybody there" every interval until it answers
- * (health.c). While all is well nothing is sent. */
+ * (health.c). While all is well nothing is sent. What is known of a server outlives reloads. */
 #pragma once
 #include "dns/plugin.h"
 #include "net/upstream.h"
@@ -17,21 +17,15 @@ enum fwd_policy { FWD_RANDOM, FWD_ROUND_ROBIN, FWD_SEQUENTIAL };
 
 struct fwd;
 struct fwd_stanza;
+struct fwd_health;
 
 struct fwd_server {
 	const char *to;                 /* "192.0.2.1:53" */
 	struct fl_up_conf conf;
 	struct fwd_stanza *stanza;
 	unsigned index;                 /* over all stanzas: its place in a shard's table */
-	struct fl_grid *took, *kept, *opened, *failed;
-	uint32_t fails;                 /* probes that failed in a row; atomic */
-	bool ill;                       /* a probe is wanted or running; atomic */
-	/* the main thread's */
-	bool probing;
-	struct fl_upstream *up;
-	struct fl_timer again;
-	struct fl_up_ask ask;
-	uint8_t query[FL_UP_ROOM + FL_HEADER + FL_NAME_MAX + 4];
+	struct fl_grid *took, *kept, *opened;
+	struct fwd_health *health;      /* NULL: never probed (max_fails 0) */
 };
 
 struct fwd_stanza {
@@ -58,12 +52,7 @@ struct fwd_stanza {
 struct fwd {
 	struct fwd_stanza *stanza; unsigned n;
 	unsigned nservers;
-	struct fl_loop *loop;           /* the main thread's */
 	struct fl_grid *broken, *rejected;
-	/* health.c */
-	struct fl_io bell;
-	struct fl_pool pool;
-	struct fl_up_net *net;
 };
 
 /* setup.c */
@@ -73,11 +62,7 @@ int fl_forward_servers(struct fl_setup *s, struct fwd_stanza *st, const struct f
 /* Remembers an option that is understood but not built; the first one is told at the end of the stanza, where it stands. */
 void fl_forward_later(struct fl_setup *s, struct fwd_stanza *st, struct fl_str what);
 /* health.c */
-int fl_forward_start(void *inst, struct fl_err *e);
-void fl_forward_stop(void *inst);
-void fl_forward_destroy(void *inst);
-void fl_forward_ill(struct fwd *f, struct fwd_server *v);       /* any thread: an exchange failed */
-static inline bool fwd_down(const struct fwd_server *v)
-{
-	return v->stanza->max_fails && __atomic_load_n(&v->fails, __ATOMIC_RELAXED) > v->stanza->max_fails;
-}
+/* What is known of a server, for all generations that probe it alike; NULL: no descriptor left. */
+struct fwd_health *fl_forward_health(struct fl_setup *s, const struct fwd_server *v);
+void fl_forward_ill(struct fwd_server *v);              /* any thread: an exchange failed */
+bool fl_forward_down(const struct fwd_server *v);       /* any thread */

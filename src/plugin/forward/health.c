@@ -1,6 +1,6 @@
 /* Is anybody there? Asked only of servers that failed, on the main thread, until they answer. */
 #include "plugin/forward/forward_int.h"
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -8,121 +8,147 @@
 
 enum { POOL = 1 << 20, SHORTEST_MS = 50 };
 
-static void probe(struct fwd_server *v);
+struct fwd_health {
+	uint32_t fails;                 /* probes that failed in a row; atomic */
+	bool ill;                       /* a probe is wanted or running; atomic */
+	struct fl_io bell;              /* an eventfd: any thread rings it */
+	/* the main thread's */
+	struct fl_loop *loop;
+	bool probing, tcp;
+	uint64_t pause_ns;
+	char to[80];
+	struct fl_up_conf conf;
+	struct fl_grid *failed;
+	struct fl_pool pool;
+	struct fl_up_net *net;          /* made with the first probe */
+	struct fl_upstream *up;
+	struct fl_timer again;
+	struct fl_up_ask ask;
+	uint8_t query[FL_UP_ROOM + FL_HEADER + FL_NAME_MAX + 4];
+};
 
-static void failed(struct fwd_server *v)
+/* ---- any thread ---- */
+
+void fl_forward_ill(struct fwd_server *v)
 {
-	struct fl_loop *l = v->stanza->in->loop;
-	uint64_t pause = (uint64_t)v->stanza->check_ns;
-	fl_grid_add(v->failed, 0, 0, 1);
-	if (v->fails != UINT32_MAX)
-		__atomic_fetch_add(&v->fails, 1, __ATOMIC_RELAXED);
-	if (pause < SHORTEST_MS * FL_MS)
-		pause = SHORTEST_MS * FL_MS;
-	fl_timer_set(l, &v->again, fl_loop_now(l) + pause);
+	struct fwd_health *h = v->health;
+	uint64_t one = 1;
+	if (!h || __atomic_load_n(&h->ill, __ATOMIC_RELAXED) || __atomic_exchange_n(&h->ill, true, __ATOMIC_ACQ_REL))
+		return;
+	if (write(h->bell.fd, &one, sizeof one) < 0)    /* full: rung already */
+		return;
 }
 
-static void again(struct fl_timer *t)
+bool fl_forward_down(const struct fwd_server *v)
 {
-	probe((struct fwd_server *)((char *)t - offsetof(struct fwd_server, again)));
+	return v->health && __atomic_load_n(&v->health->fails, __ATOMIC_RELAXED) > v->stanza->max_fails;
+}
+
+/* ---- the main thread ---- */
+
+static void failed(struct fwd_health *h)
+{
+	fl_grid_add(h->failed, 0, 0, 1);
+	if (h->fails != UINT32_MAX)
+		__atomic_fetch_add(&h->fails, 1, __ATOMIC_RELAXED);
+	fl_timer_set(h->loop, &h->again, fl_loop_now(h->loop) + h->pause_ns);
 }
 
 static void probed(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 {
-	struct fwd_server *v = (struct fwd_server *)((char *)a - offsetof(struct fwd_server, ask));
+	struct fwd_health *h = (struct fwd_health *)((char *)a - offsetof(struct fwd_health, ask));
 	(void)msg;
 	(void)n;
 	if (ret) {
-		failed(v);
+		failed(h);
 		return;
 	}
-	v->probing = false;
-	__atomic_store_n(&v->fails, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&v->ill, false, __ATOMIC_RELEASE);
+	h->probing = false;
+	__atomic_store_n(&h->fails, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&h->ill, false, __ATOMIC_RELEASE);
 }
 
-/* "NS ." or the configured name; any response says that the server is there. */
-static void probe(struct fwd_server *v)
+static void probe(struct fwd_health *h)
 {
-	const struct fwd_stanza *st = v->stanza;
-	uint8_t *msg = v->query + FL_UP_ROOM;
-	v->probing = true;
-	v->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(st->check_name.len + 4u), .loose = true, .done = probed };
-	v->ask.len = (uint16_t)fl_pack_query(msg, sizeof v->query - FL_UP_ROOM, 0, st->check_rd ? FL_RD : 0, st->check_name, FL_T_NS,
-					     FL_C_IN, false, 0, 0, NULL);
-	if (fl_upstream_ask(v->up, &v->ask, st->force_tcp, st->force_tcp ? 2 * FL_SEC : FL_SEC))
-		failed(v);
+	h->probing = true;
+	if (!h->net) {
+		fl_pool_init(&h->pool, POOL);
+		h->net = fl_up_net_create(h->loop, &h->pool);
+		h->up = fl_upstream_create(h->net, &h->conf);
+	}
+	if (fl_upstream_ask(h->up, &h->ask, h->tcp, h->tcp ? 2 * FL_SEC : FL_SEC))
+		failed(h);
+}
+
+static void again(struct fl_timer *t)
+{
+	probe((struct fwd_health *)((char *)t - offsetof(struct fwd_health, again)));
 }
 
 static void rung(struct fl_io *io, uint32_t events)
 {
-	struct fwd *f = (struct fwd *)((char *)io - offsetof(struct fwd, bell));
+	struct fwd_health *h = (struct fwd_health *)((char *)io - offsetof(struct fwd_health, bell));
 	uint64_t n;
 	(void)events;
-	if (read(io->fd, &n, sizeof n) < 0)
-		return;
-	for (unsigned i = 0; i < f->n; i++)
-		for (unsigned k = 0; k < f->stanza[i].n; k++) {
-			struct fwd_server *v = &f->stanza[i].server[k];
-			if (__atomic_load_n(&v->ill, __ATOMIC_ACQUIRE) && !v->probing)
-				probe(v);
-		}
+	if (read(io->fd, &n, sizeof n) == sizeof n && !h->probing)
+		probe(h);
 }
 
-void fl_forward_ill(struct fwd *f, struct fwd_server *v)
+/* ---- create, destroy ---- */
+
+static void destroy(void *obj)
 {
-	uint64_t one = 1;
-	if (__atomic_load_n(&v->ill, __ATOMIC_RELAXED) || __atomic_exchange_n(&v->ill, true, __ATOMIC_ACQ_REL))
-		return;
-	if (write(f->bell.fd, &one, sizeof one) < 0)    /* full: rung already */
-		return;
+	struct fwd_health *h = obj;
+	fl_loop_del(h->loop, &h->bell);
+	if (h->bell.fd >= 0)
+		close(h->bell.fd);
+	fl_timer_clear(h->loop, &h->again);
+	fl_upstream_cancel(&h->ask);
+	fl_upstream_destroy(h->up);
+	fl_up_net_destroy(h->net);
+	fl_pool_finish(&h->pool);
+	free(h);
 }
 
-/* The bell itself stays: queries that are still out may ring. */
-void fl_forward_stop(void *inst)
+struct how { struct fl_loop *loop; const struct fwd_server *v; };
+
+/* The probe asks for NS of the root or of the configured name; any response says that the server is there. */
+static void *create(void *arg)
 {
-	struct fwd *f = inst;
-	fl_loop_del(f->loop, &f->bell);
-	for (unsigned i = 0; i < f->n; i++)
-		for (unsigned k = 0; k < f->stanza[i].n; k++) {
-			struct fwd_server *v = &f->stanza[i].server[k];
-			fl_timer_clear(f->loop, &v->again);
-			fl_upstream_cancel(&v->ask);
-			fl_upstream_destroy(v->up);
-			v->up = NULL;
-		}
-	fl_up_net_destroy(f->net);
-	f->net = NULL;
-	fl_pool_finish(&f->pool);
+	const struct how *how = arg;
+	const struct fwd_server *v = how->v;
+	const struct fwd_stanza *st = v->stanza;
+	static const struct fl_metric_def def = { .name = "coredns_proxy_healthcheck_failures_total", .kind = FL_COUNTER,
+		.help = "Counter of the number of failed healthchecks.", .labels = { "proxy_name", "to" } };
+	struct fwd_health *h = fl_xalloc(sizeof *h);
+	h->loop = how->loop;
+	h->tcp = st->force_tcp;
+	h->pause_ns = (uint64_t)st->check_ns < SHORTEST_MS * FL_MS ? SHORTEST_MS * FL_MS : (uint64_t)st->check_ns;
+	snprintf(h->to, sizeof h->to, "%s", v->to);
+	h->conf = v->conf;
+	h->conf.name = h->to;
+	h->conf.expire_ns = 0;          /* a fresh socket each time */
+	h->failed = fl_metric_plain(&def, "forward", v->to);
+	h->again.fn = again;
+	uint8_t *msg = h->query + FL_UP_ROOM;
+	h->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(st->check_name.len + 4u), .loose = true, .done = probed };
+	h->ask.len = (uint16_t)fl_pack_query(msg, sizeof h->query - FL_UP_ROOM, 0, st->check_rd ? FL_RD : 0, st->check_name, FL_T_NS,
+					     FL_C_IN, false, 0, 0, NULL);
+	h->bell = (struct fl_io){ .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .fn = rung };
+	if (h->bell.fd < 0 || fl_loop_add(h->loop, &h->bell, EPOLLIN)) {
+		destroy(h);
+		return NULL;
+	}
+	return h;
 }
 
-int fl_forward_start(void *inst, struct fl_err *e)
+struct fwd_health *fl_forward_health(struct fl_setup *s, const struct fwd_server *v)
 {
-	struct fwd *f = inst;
-	f->bell.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (f->bell.fd < 0)
-		return fl_err_set(e, "plugin/forward: eventfd: %s", strerror(errno));
-	fl_pool_init(&f->pool, POOL);
-	f->net = fl_up_net_create(f->loop, &f->pool);
-	for (unsigned i = 0; i < f->n; i++)
-		for (unsigned k = 0; k < f->stanza[i].n; k++) {
-			struct fwd_server *v = &f->stanza[i].server[k];
-			struct fl_up_conf c = v->conf;
-			c.expire_ns = 0;        /* a fresh socket each time */
-			v->up = fl_upstream_create(f->net, &c);
-			v->again.fn = again;
-		}
-	f->bell.fn = rung;
-	int ret = fl_loop_add(f->loop, &f->bell, EPOLLIN);
-	if (!ret)
-		return 0;
-	fl_forward_stop(f);
-	return fl_err_set(e, "plugin/forward: epoll: %s", strerror(-ret));
-}
-
-void fl_forward_destroy(void *inst)
-{
-	struct fwd *f = inst;
-	if (f->bell.fd >= 0)
-		close(f->bell.fd);
+	char key[FL_NAME_TEXT_MAX + 200], name[FL_NAME_TEXT_MAX];
+	const struct fwd_stanza *st = v->stanza;
+	struct how how = { fl_setup_loop(s), v };
+	fl_name_text(name, st->check_name);
+	int n = snprintf(key, sizeof key, "forward health %s %u %d %d %lld %s", v->to, v->conf.addr.sin6_scope_id, st->force_tcp, st->check_rd,
+			 (long long)st->check_ns, name);
+	return fl_setup_keep(s, (struct fl_str){ key, (size_t)n }, create, destroy, &how);
 }

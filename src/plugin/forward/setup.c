@@ -359,8 +359,6 @@ int fl_forward_setup(struct fl_setup *s, void **inst)
 	struct fl_arena *a = fl_setup_arena(s);
 	struct fl_disp *d = fl_setup_disp(s);
 	struct fwd *f = fl_zalloc(a, sizeof *f);
-	f->bell.fd = -1;
-	f->loop = fl_setup_loop(s);
 	f->stanza = fl_zalloc(a, (count(d) + 1) * sizeof *f->stanza);
 	while (fl_disp_next(d)) {
 		struct fwd_stanza *st = &f->stanza[f->n++];

@@ -82,8 +82,6 @@ static void grids(struct fwd_server *v)
 	static const struct fl_metric_def took = { .name = "coredns_proxy_request_duration_seconds", .kind = FL_HISTOGRAM,
 		.help = "Histogram of the time each request took.", .buckets = buckets, .nbuckets = FL_COUNT(buckets),
 		.labels = { "proxy_name", "to", "rcode" } };
-	static const struct fl_metric_def failed = { .name = "coredns_proxy_healthcheck_failures_total", .kind = FL_COUNTER,
-		.help = "Counter of the number of failed healthchecks.", .labels = { "proxy_name", "to" } };
 	static const struct fl_metric_def hits = { .name = "coredns_proxy_conn_cache_hits_total", .kind = FL_COUNTER,
 		.help = "Counter of connection cache hits per upstream and protocol.", .labels = { "proxy_name", "to", "proto" } };
 	static const struct fl_metric_def misses = { .name = "coredns_proxy_conn_cache_misses_total", .kind = FL_COUNTER,
@@ -93,7 +91,6 @@ static void grids(struct fwd_server *v)
 	v->took = fl_metric_grid(fl_metric(&took), fixed, &rcodes, 1);
 	v->kept = fl_metric_grid(fl_metric(&hits), fixed, &protos, 1);
 	v->opened = fl_metric_grid(fl_metric(&misses), fixed, &protos, 1);
-	v->failed = fl_metric_plain(&failed, "forward", v->to);
 }
 
 /* Appends a server that is not there yet. */
@@ -131,7 +128,9 @@ static int add(struct fl_setup *s, struct fwd_stanza *st, const struct target *t
 	struct fwd_server *v = &st->server[st->n++];
 	*v = (struct fwd_server){ .to = to, .conf = conf, .stanza = st };
 	grids(v);
-	return 0;
+	if (!st->max_fails || (v->health = fl_forward_health(s, v)))
+		return 0;
+	return fl_setup_error(s, "no descriptor left for health checks");
 }
 
 /* A resolv.conf(5): its nameserver lines. -ENOENT: cannot be read. */
