@@ -1,5 +1,5 @@
 /* errors: says why a query failed, one line each; `consolidate` counts those that a pattern matches and says so once a period. Shards
- * count, a timer of the main thread prints, period by period. */
+ * count, a timer of the main thread prints, period by period. What has been counted outlives a reload that keeps the pattern. */
 #include "base/log.h"
 #include "dns/plugin.h"
 #include "lang/regex.h"
@@ -7,26 +7,54 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct errors;
-
+/* Kept over reloads. */
 struct pattern {
 	struct fl_timer timer;          /* main thread */
+	struct fl_loop *loop;
 	struct fl_regex *re;
-	struct errors *in;
 	enum fl_level level;
 	bool show_first;
 	int64_t period_ns;
 	char period[32];
 	unsigned count;                 /* atomic */
-	struct pattern *next;
 };
 
-struct errors {
-	struct pattern *pattern, **last;
-	struct fl_loop *loop;
-	unsigned groups;
-	bool stopped;                   /* atomic: nobody counts any more, late queries print */
-};
+struct use { struct pattern *p; struct use *next; };
+struct errors { struct use *use, **last; unsigned groups; };
+
+/* ---- counting, on the main thread ---- */
+
+static void print(struct pattern *p)
+{
+	unsigned n = __atomic_exchange_n(&p->count, 0, __ATOMIC_RELAXED);
+	if (n > 1 || (n && !p->show_first))
+		fl_log(p->level, "plugin/errors", "%u errors like '%s' occurred in last %s", n, fl_regex_text(p->re), p->period);
+}
+
+static void due(struct fl_timer *t)
+{
+	struct pattern *p = (struct pattern *)((char *)t - offsetof(struct pattern, timer));
+	print(p);
+	fl_timer_set(p->loop, t, fl_loop_now(p->loop) + (uint64_t)p->period_ns);
+}
+
+static void *pattern_create(void *arg)
+{
+	struct pattern *p = fl_xalloc(sizeof *p);
+	*p = *(struct pattern *)arg;
+	p->timer.fn = due;
+	fl_timer_set(p->loop, &p->timer, fl_loop_now(p->loop) + (uint64_t)p->period_ns);
+	return p;
+}
+
+static void pattern_destroy(void *obj)
+{
+	struct pattern *p = obj;
+	fl_timer_clear(p->loop, &p->timer);
+	print(p);
+	fl_regex_free(p->re);
+	free(p);
+}
 
 /* ---- set-up ---- */
 
@@ -53,30 +81,52 @@ static int options(struct fl_setup *s, struct pattern *p, const struct fl_str *a
 	return 0;
 }
 
+/* The pattern of this block with these words: the one that serves already, or a new one. */
+static int use(struct fl_setup *s, struct errors *in, struct pattern *want, const struct fl_str *arg, unsigned n)
+{
+	struct fl_arena *a = fl_setup_arena(s);
+	const struct fl_zones *z = fl_setup_block_zones(s);
+	struct fl_str key = FL_STR("errors");
+	struct use *u = fl_zalloc(a, sizeof *u);
+	for (unsigned i = 0; i < z->n; i++)
+		key = fl_arena_printf(a, "%.*s %.*s", FL_FMT(key), FL_FMT(z->text[i]));
+	for (unsigned i = 0; i < n; i++)
+		key = fl_arena_printf(a, "%.*s\n%.*s", FL_FMT(key), FL_FMT(arg[i]));
+	if (!u || !key.p || !(u->p = fl_setup_keep(s, key, pattern_create, pattern_destroy, want))) {
+		fl_regex_free(want->re);
+		return fl_setup_error(s, "out of memory");
+	}
+	if (u->p->re != want->re)
+		fl_regex_free(want->re);
+	if (fl_regex_groups(u->p->re) > in->groups)
+		in->groups = fl_regex_groups(u->p->re);
+	*in->last = u;
+	in->last = &u->next;
+	return 0;
+}
+
 static int consolidate(struct fl_setup *s, struct errors *in)
 {
+	struct pattern p = { .loop = fl_setup_loop(s) };
 	struct fl_str *arg;
 	struct fl_err e;
 	unsigned n = fl_disp_args(fl_setup_disp(s), &arg);
 	if (n < 2 || n > 4)
 		return fl_setup_arg_error(s);
-	struct pattern *p = fl_zalloc(fl_setup_arena(s), sizeof *p);
-	p->in = in;
-	*in->last = p;
-	in->last = &p->next;
-	if (fl_duration_parse(arg[0], &p->period_ns, &e))
+	if (fl_duration_parse(arg[0], &p.period_ns, &e))
 		return fl_setup_parse_error(s, "%s", e.msg);
-	if (p->period_ns < (int64_t)FL_MS)
+	if (p.period_ns < (int64_t)FL_MS)
 		return fl_setup_parse_error(s, "consolidate needs a period of at least 1ms: %.*s", FL_FMT(arg[0]));
 	if (arg[1].n > FL_REGEX_MAX)
 		return fl_setup_parse_error(s, "regex pattern too long: %zu > %d", arg[1].n, FL_REGEX_MAX);
-	p->re = fl_regex_compile(arg[1], &e);
-	if (!p->re)
+	int ret = options(s, &p, arg + 2, n - 2);
+	if (ret)
+		return ret;
+	p.re = fl_regex_compile(arg[1], &e);
+	if (!p.re)
 		return fl_setup_parse_error(s, "%s", e.msg);
-	if (fl_regex_groups(p->re) > in->groups)
-		in->groups = fl_regex_groups(p->re);
-	fl_duration_text(p->period, p->period_ns);
-	return options(s, p, arg + 2, n - 2);
+	fl_duration_text(p.period, p.period_ns);
+	return use(s, in, &p, arg, n);
 }
 
 static int option(struct fl_setup *s, struct errors *in)
@@ -91,21 +141,13 @@ static int option(struct fl_setup *s, struct errors *in)
 	return fl_setup_syntax_error(s, text);
 }
 
-static void destroy(void *inst)
-{
-	struct errors *in = inst;
-	for (struct pattern *p = in->pattern; p; p = p->next)
-		fl_regex_free(p->re);
-}
-
 static int setup(struct fl_setup *s, void **inst)
 {
 	struct fl_disp *d = fl_setup_disp(s);
 	struct fl_str *arg;
 	struct errors *in = fl_zalloc(fl_setup_arena(s), sizeof *in);
 	int ret = fl_setup_once(s);
-	in->last = &in->pattern;
-	in->loop = fl_setup_loop(s);
+	in->last = &in->use;
 	*inst = in;
 	fl_disp_next(d);
 	unsigned n = ret ? 0 : fl_disp_args(d, &arg);
@@ -115,46 +157,7 @@ static int setup(struct fl_setup *s, void **inst)
 		ret = fl_setup_parse_error(s, "invalid log file: %.*s", FL_FMT(arg[0]));
 	while (!ret && fl_disp_next_block(d))
 		ret = option(s, in);
-	if (ret)
-		destroy(in);
 	return ret;
-}
-
-/* ---- the main thread's part ---- */
-
-static void print(struct pattern *p)
-{
-	unsigned n = __atomic_exchange_n(&p->count, 0, __ATOMIC_RELAXED);
-	if (n > 1 || (n && !p->show_first))
-		fl_log(p->level, "plugin/errors", "%u errors like '%s' occurred in last %s", n, fl_regex_text(p->re), p->period);
-}
-
-static void due(struct fl_timer *t)
-{
-	struct pattern *p = (struct pattern *)((char *)t - offsetof(struct pattern, timer));
-	print(p);
-	fl_timer_set(p->in->loop, t, fl_loop_now(p->in->loop) + (uint64_t)p->period_ns);
-}
-
-static int start(void *inst, struct fl_err *e)
-{
-	struct errors *in = inst;
-	(void)e;
-	for (struct pattern *p = in->pattern; p; p = p->next) {
-		p->timer.fn = due;
-		fl_timer_set(in->loop, &p->timer, fl_loop_now(in->loop) + (uint64_t)p->period_ns);
-	}
-	return 0;
-}
-
-static void stop(void *inst)
-{
-	struct errors *in = inst;
-	__atomic_store_n(&in->stopped, true, __ATOMIC_RELAXED);
-	for (struct pattern *p = in->pattern; p; p = p->next) {
-		fl_timer_clear(in->loop, &p->timer);
-		print(p);
-	}
 }
 
 /* ---- the shards' part ---- */
@@ -162,8 +165,6 @@ static void stop(void *inst)
 /* True: the error has been counted and is not printed. */
 static bool counted(struct pattern *p)
 {
-	if (__atomic_load_n(&p->in->stopped, __ATOMIC_RELAXED))
-		return false;
 	if (__atomic_add_fetch(&p->count, 1, __ATOMIC_RELAXED) > 1)
 		return true;
 	return !p->show_first;
@@ -182,7 +183,8 @@ static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 		snprintf(why, sizeof why, "%s", q->res.why);
 	else                            /* nobody answered: the last one is named */
 		snprintf(why, sizeof why, "plugin/%s: %s", q->res.by ? q->res.by->name : "errors", q->res.why);
-	for (struct pattern *p = in->pattern; p; p = p->next) {
+	for (struct use *u = in->use; u; u = u->next) {
+		struct pattern *p = u->p;
 		if (fl_regex_match(p->re, fl_local(q), fl_str(why), NULL) != 1)
 			continue;
 		if (counted(p))
@@ -199,8 +201,8 @@ static int shard_start(void *inst, struct fl_shard *sh, void **local)
 {
 	struct errors *in = inst;
 	(void)sh;
-	*local = in->pattern ? fl_regex_scratch_create(in->groups) : NULL;
-	return in->pattern && !*local ? -ENOMEM : 0;
+	*local = in->use ? fl_regex_scratch_create(in->groups) : NULL;
+	return in->use && !*local ? -ENOMEM : 0;
 }
 
 static void shard_stop(void *inst, struct fl_shard *sh, void *local)
@@ -217,5 +219,4 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(errors, .opts = opts, .setup = setup, .start = start, .stop = stop, .destroy = destroy, .shard_start = shard_start,
-	  .shard_stop = shard_stop, .sent = sent);
+FL_PLUGIN(errors, .opts = opts, .setup = setup, .shard_start = shard_start, .shard_stop = shard_stop, .sent = sent);
