@@ -20,16 +20,14 @@ int main(int argc, char **argv)
 	struct fl_udp *u = fl_udp_create();
 	struct fl_udp_in *in;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	for (;;) {
-		int n = fl_udp_recv(u, fd, wildcard, &in);
-		if (!n) {
+	for (int n = 0;;) {
+		if (n < FL_UDP_BATCH)           /* less than a batch came: that was all, and to ask again would cost a call for nothing */
 			poll(&p, 1, -1);
-			continue;
-		}
+		n = fl_udp_recv(u, fd, wildcard, &in);
 		for (int i = 0; i < n; i++) {
 			size_t len = in[i].n > (size_t)bytes ? in[i].n : (size_t)bytes;
 			uint8_t *to = fl_udp_room(u, len);
-			memset(to, 0, len);
+			memset(to + in[i].n, 0, len - in[i].n);
 			memcpy(to, in[i].bytes, in[i].n);
 			if (in[i].n > 2)
 				to[2] |= 0x80;
