@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 enum { FL_METRIC_SLOTS = 20, FL_METRIC_LABELS = 8 };
-/* How many slots there are (shards and the main thread); once, before the first grid. Default FL_METRIC_SLOTS, the most there can be. */
+/* How many slots there are (shards and the main thread); once, before the first grid. Default: FL_METRIC_SLOTS, the most. */
 void fl_metric_slots(unsigned n);
 
 enum fl_metric_kind { FL_COUNTER, FL_GAUGE, FL_HISTOGRAM };

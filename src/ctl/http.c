@@ -1,0 +1,350 @@
+/* Listeners, the faces on them, and answers. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/metric.h"
+#include "ctl/http_int.h"
+#include "net/udp.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct fl_http_face {
+	struct fl_http_face *next;              /* of one listener, newest first */
+	struct listener *li;
+	char *path;
+	fl_http_handler *fn;
+	void *arg;
+};
+
+struct listener {
+	struct fl_io io;
+	struct fl_timer again;                  /* no descriptors left: accepting rests */
+	struct fl_http_peers peers;
+	struct listener *next;
+	struct fl_http_face *faces;
+	uint16_t port;
+	char *addr;
+};
+
+static struct listener *listeners;
+static struct fl_grid *drops;
+
+void fl_http_dropped(enum fl_http_drop why) { fl_grid_add(drops, 0, why, 1); }
+
+static void count_drops(void)
+{
+	static const char *const reasons[] = { "bad_request", "large_header", "timeout", "evicted" };
+	static const struct fl_dim dim = { 4, reasons };
+	static const struct fl_metric_def def = { .name = "fairlead_admin_http_dropped_total", .kind = FL_COUNTER,
+		.help = "Clients of the health, ready and metrics addresses that were refused or cut off.",
+		.labels = { "reason" } };
+	if (!drops)
+		drops = fl_metric_grid(fl_metric(&def), NULL, &dim, 1);
+}
+
+/* ---- addresses ---- */
+
+static int address_error(struct fl_err *e, struct fl_str addr, const char *what)
+{
+	return fl_err_set(e, "address %.*s: %s", FL_FMT(addr), what);
+}
+
+int fl_http_split(struct fl_str addr, struct fl_str *host, struct fl_str *port, struct fl_err *e)
+{
+	const char *colon = addr.n ? memrchr(addr.p, ':', addr.n) : NULL, *end = addr.p + addr.n;
+	if (!colon)
+		return address_error(e, addr, "missing port in address");
+	*host = (struct fl_str){ addr.p, (size_t)(colon - addr.p) };
+	*port = (struct fl_str){ colon + 1, (size_t)(end - colon - 1) };
+	struct fl_str open = *host;             /* where no bracket may be */
+	if (addr.p[0] == '[') {
+		const char *close = memchr(addr.p, ']', addr.n);
+		if (!close)
+			return address_error(e, addr, "missing ']' in address");
+		if (close + 1 != colon)
+			return address_error(e, addr, close + 1 < end && close[1] == ':' ? "too many colons in address" :
+											   "missing port in address");
+		*host = (struct fl_str){ addr.p + 1, (size_t)(close - addr.p - 1) };
+		open = *host;
+	} else if (host->n && memchr(host->p, ':', host->n)) {
+		return address_error(e, addr, "too many colons in address");
+	}
+	for (int i = 0; i < 2; i++, open = *port)
+		for (size_t k = 0; k < open.n; k++) {
+			if (open.p[k] == '[')
+				return address_error(e, addr, "unexpected '[' in address");
+			if (open.p[k] == ']')
+				return address_error(e, addr, "unexpected ']' in address");
+		}
+	return 0;
+}
+
+/* The first address of a host, IPv4 before IPv6 as Go prefers; numbers as they are. */
+static int resolve(struct fl_str host, char out[NI_MAXHOST], struct fl_err *e)
+{
+	char name[256];
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all = NULL, *pick;
+	struct sockaddr_in6 sa;
+	bool local = fl_str_ieq(host, FL_STR("localhost"));
+	snprintf(out, NI_MAXHOST, "%.*s", FL_FMT(local ? FL_STR("127.0.0.1") : host));
+	if (!host.n || local || fl_sockaddr(&sa, host, 0))
+		return 0;
+	snprintf(name, sizeof name, "%.*s", FL_FMT(host));
+	if (host.n >= sizeof name || getaddrinfo(name, NULL, &hints, &all)) {
+		fl_err_set(e, "listen tcp: lookup %.*s: no such host", FL_FMT(host));
+		return -EADDRNOTAVAIL;
+	}
+	for (pick = all; pick && pick->ai_family != AF_INET; pick = pick->ai_next)
+		;
+	pick = pick ? pick : all;
+	int ret = getnameinfo(pick->ai_addr, pick->ai_addrlen, out, NI_MAXHOST, NULL, 0, NI_NUMERICHOST);
+	freeaddrinfo(all);
+	return ret ? -EADDRNOTAVAIL : 0;
+}
+
+static int bind_to(struct fl_str addr, struct fl_err *e)
+{
+	struct fl_str host, port;
+	struct fl_err why;
+	char number[16], text[NI_MAXHOST];
+	int64_t n;
+	if (fl_http_split(addr, &host, &port, &why)) {
+		fl_err_set(e, "listen tcp: %s", why.msg);
+		return -EINVAL;
+	}
+	int ret = port.n ? fl_parse_int(port, 0, 65535, &n) : 0;
+	if (ret == -ERANGE)
+		return fl_err_set(e, "listen tcp: address %.*s: invalid port", FL_FMT(port));
+	if (ret)
+		return fl_err_set(e, "listen tcp: lookup tcp/%.*s: unknown port", FL_FMT(port));
+	if ((ret = resolve(host, text, e)))
+		return ret;
+	snprintf(number, sizeof number, "%d", port.n ? (int)n : 0);
+	char what[sizeof e->msg];
+	ret = fl_listen_tcp(fl_str(text), number, what, sizeof what);
+	if (ret < 0)
+		fl_err_set(e, "%s", what);
+	return ret;
+}
+
+/* ---- listeners ---- */
+
+static struct fl_http_face *route(struct listener *li, struct fl_str path)
+{
+	struct fl_http_face *best = NULL;
+	for (struct fl_http_face *f = li->faces; f; f = f->next) {
+		struct fl_str own = fl_str(f->path);
+		bool fits = own.p[own.n - 1] == '/' ? fl_str_starts(path, own) : fl_str_eq(path, own);
+		if (fits && (!best || own.n > strlen(best->path)))
+			best = f;
+	}
+	return best;
+}
+
+static void answer(struct fl_http_peers *ps, const struct fl_http_request *rq, struct fl_http_response *rs)
+{
+	struct listener *li = (struct listener *)((char *)ps - offsetof(struct listener, peers));
+	struct fl_http_face *f = route(li, rq->path);
+	if (f)
+		f->fn(f->arg, rq, rs);
+	else
+		fl_http_not_found(rs);
+}
+
+static void gone(struct fl_http_peers *ps)
+{
+	struct listener *li = (struct listener *)((char *)ps - offsetof(struct listener, peers)), **at = &listeners;
+	while (*at != li)
+		at = &(*at)->next;
+	*at = li->next;
+	free(li->addr);
+	free(li);
+}
+
+static void on_accept(struct fl_io *io, uint32_t events)
+{
+	struct listener *li = (struct listener *)io;
+	static uint64_t logged;
+	(void)events;
+	for (int i = 0; i < 16; i++) {
+		int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0) {
+			if (li->peers.n >= FL_HTTP_CONNS)
+				fl_http_peer_evict(&li->peers);
+			fl_http_peer_add(&li->peers, fd);
+			continue;
+		}
+		if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
+			return;
+		/* The client waits in the backlog and would wake us again at once: rest, and make room. */
+		if (fl_log_every(10 * FL_SEC, &logged))
+			fl_log(FL_ERROR, NULL, "accept on %s: %s", li->addr, strerror(errno));
+		fl_http_peer_evict(&li->peers);
+		fl_loop_change(li->peers.loop, io, 0);
+		fl_timer_set(li->peers.loop, &li->again, fl_loop_now(li->peers.loop) + 100 * FL_MS);
+		return;
+	}
+}
+
+static void on_again(struct fl_timer *t)
+{
+	struct listener *li = (struct listener *)((char *)t - offsetof(struct listener, again));
+	fl_loop_change(li->peers.loop, &li->io, EPOLLIN);
+}
+
+static struct listener *find(const struct fl_loop *l, struct fl_str addr)
+{
+	for (struct listener *li = listeners; li; li = li->next)
+		if (li->peers.loop == l && !li->peers.closing && fl_str_is(addr, li->addr))
+			return li;
+	return NULL;
+}
+
+static int open_listener(struct fl_loop *l, struct fl_str addr, struct listener **out, struct fl_err *e)
+{
+	int fd = bind_to(addr, e);
+	if (fd < 0)
+		return fd;
+	struct listener *li = fl_xalloc(sizeof *li);
+	struct sockaddr_in6 sa = { 0 };
+	socklen_t len = sizeof sa;
+	*li = (struct listener){ .io = { .fd = fd, .fn = on_accept }, .again.fn = on_again, .next = listeners,
+		.peers = { .loop = l, .answer = answer, .gone = gone }, .addr = fl_xstrndup(addr.p, addr.n) };
+	int ret = fl_loop_add(l, &li->io, EPOLLIN);
+	if (ret || getsockname(fd, (struct sockaddr *)&sa, &len)) {
+		ret = ret ? ret : -errno;
+		fl_err_set(e, "listen tcp %s: %s", li->addr, strerror(-ret));
+		fl_loop_del(l, &li->io);
+		close(fd);
+		free(li->addr);
+		free(li);
+		return ret;
+	}
+	li->port = ntohs(sa.sin6_port);         /* at the same place for both families */
+	listeners = li;
+	*out = li;
+	return 0;
+}
+
+/* ---- faces ---- */
+
+int fl_http_listen(struct fl_loop *l, struct fl_str addr, const char *path, fl_http_handler *fn, void *arg,
+		   struct fl_http_face **face, struct fl_err *e)
+{
+	fl_assert(path[0] == '/');
+	count_drops();
+	struct listener *li = find(l, addr);
+	int ret = li ? 0 : open_listener(l, addr, &li, e);
+	if (ret)
+		return ret;
+	struct fl_http_face *f = fl_xalloc(sizeof *f);
+	*f = (struct fl_http_face){ .next = li->faces, .li = li, .path = fl_xstrndup(path, strlen(path)), .fn = fn, .arg = arg };
+	li->faces = f;
+	*face = f;
+	return 0;
+}
+
+void fl_http_close(struct fl_http_face *f)
+{
+	if (!f)
+		return;
+	struct listener *li = f->li;
+	struct fl_http_face **at = &li->faces;
+	while (*at != f)
+		at = &(*at)->next;
+	*at = f->next;
+	free(f->path);
+	free(f);
+	if (li->faces)
+		return;
+	fl_loop_del(li->peers.loop, &li->io);
+	fl_timer_clear(li->peers.loop, &li->again);
+	close(li->io.fd);
+	fl_http_peers_close(&li->peers, false);
+}
+
+uint16_t fl_http_port(const struct fl_http_face *face) { return face->li->port; }
+
+void fl_http_finish(struct fl_loop *l)
+{
+	for (struct listener *li = listeners, *next; li; li = next) {
+		next = li->next;
+		fl_assert(li->peers.loop != l || !li->faces);
+		if (li->peers.loop == l)
+			fl_http_peers_close(&li->peers, true);
+	}
+}
+
+/* ---- answers ---- */
+
+void fl_http_write(void *arg, const char *p, size_t n)
+{
+	struct fl_http_response *rs = arg;
+	if (rs->cap - rs->n < n) {
+		while (rs->cap - rs->n < n)
+			rs->cap = rs->cap ? 2 * rs->cap : 256;
+		rs->body = fl_xrealloc(rs->body, rs->cap);
+	}
+	if (n)
+		memcpy(rs->body + rs->n, p, n);
+	rs->n += n;
+}
+
+void fl_http_printf(struct fl_http_response *rs, const char *fmt, ...)
+{
+	va_list ap, again;
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	fl_assert(n >= 0);
+	char *text = fl_xalloc((size_t)n + 1);
+	vsnprintf(text, (size_t)n + 1, fmt, again);
+	va_end(again);
+	fl_http_write(rs, text, (size_t)n);
+	free(text);
+}
+
+void fl_http_reply(struct fl_http_response *rs, int status, const char *text)
+{
+	rs->status = status;
+	rs->n = 0;
+	fl_http_write(rs, text, strlen(text));
+}
+
+void fl_http_not_found(struct fl_http_response *rs)
+{
+	fl_http_reply(rs, 404, "404 page not found\n");
+	rs->type = "text/plain; charset=utf-8";
+	rs->nosniff = true;
+}
+
+/* ---- /metrics ---- */
+
+void fl_http_metrics(void *arg, const struct fl_http_request *rq, struct fl_http_response *rs)
+{
+	struct fl_str rest = rq->query, *names = NULL;
+	struct fl_http_param p;
+	size_t n = 0;
+	(void)arg;
+	rs->type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+	while (fl_http_param(&rest, &p)) {
+		if (!fl_str_is(p.name, "name[]"))
+			continue;
+		names = fl_xrealloc(names, (n + 1) * sizeof *names);
+		names[n++] = (struct fl_str){ fl_xstrndup(p.value.p, p.value.n), p.value.n };
+	}
+	if (n)
+		fl_metric_expose_named(names, n, fl_http_write, rs);
+	else
+		fl_metric_expose(fl_http_write, rs);
+	for (size_t i = 0; i < n; i++)
+		free((void *)(uintptr_t)names[i].p);
+	free(names);
+}
