@@ -246,8 +246,10 @@ static void read_some(struct fl_http_conn *c)
 	struct fl_http_client *client = c->client;
 	size_t total = 0;
 	while (c->state == FL_HTTP_V1 || c->state == FL_HTTP_V2) {
-		if (total >= FL_HTTP_TURN && !(c->tls && fl_tls_pending(c->tls)))
+		if (total >= FL_HTTP_TURN && !c->tls)
 			return;                 /* others have their turn: the loop comes back */
+		if (total >= FL_HTTP_TURN)
+			fl_tls_last(c->tls);
 		ssize_t n = c->tls ? fl_tls_read(c->tls, client->buf, sizeof client->buf) :
 			recv(c->io.fd, client->buf, sizeof client->buf, 0);
 		if (!c->tls && n < 0)
@@ -391,6 +393,7 @@ static void on_io(struct fl_io *io, uint32_t events)
 	struct fl_http_client *client = c->client;
 	int err = 0;
 	socklen_t n = sizeof err;
+	bool shaking = c->state == FL_HTTP_TLS;
 	fl_http_enter(client);
 	if (c->state == FL_HTTP_CONNECT) {
 		getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &err, &n);
@@ -403,6 +406,10 @@ static void on_io(struct fl_io *io, uint32_t events)
 	} else {
 		if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 			read_some(c);
+		fl_http_conn_flush(c);
+	}
+	if (shaking && c->state == FL_HTTP_V2) {        /* its first frames may have come along with the handshake's last */
+		read_some(c);
 		fl_http_conn_flush(c);
 	}
 	if (client->handed && client->cfg.batch)

@@ -6,9 +6,11 @@
 #include <gnutls/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+enum { FETCH = 16 * 1024 + 1024 };
 
 struct fl_tls_creds {
 	unsigned refs;
@@ -20,8 +22,12 @@ struct fl_tls {
 	struct fl_tls_creds *creds;
 	gnutls_session_t s;
 	char *name;
+	int fd;
+	bool empty;                             /* the socket: the next fetch would only say so */
+	size_t at, n;                           /* of in[] */
 	bool open;                              /* the handshake is done and nothing failed since */
 	int error;                              /* GnuTLS's last */
+	uint8_t in[FETCH];                      /* left alone by GnuTLS, it would read each record in two calls */
 };
 
 /* ---- credentials ---- */
@@ -92,6 +98,30 @@ static bool is_ip(const char *name)
 	return inet_pton(AF_INET, name, b) == 1 || inet_pton(AF_INET6, name, b) == 1;
 }
 
+static ssize_t pull(gnutls_transport_ptr_t arg, void *to, size_t n)
+{
+	struct fl_tls *t = arg;
+	if (t->at == t->n && t->empty) {
+		t->empty = false;
+		gnutls_transport_set_errno(t->s, EAGAIN);
+		return -1;
+	}
+	if (t->at == t->n) {
+		ssize_t got = recv(t->fd, t->in, sizeof t->in, 0);
+		if (got <= 0) {
+			gnutls_transport_set_errno(t->s, got < 0 ? errno : 0);
+			return got;
+		}
+		t->at = 0;
+		t->n = (size_t)got;
+		t->empty = t->n < sizeof t->in;
+	}
+	n = n < t->n - t->at ? n : t->n - t->at;
+	memcpy(to, t->in + t->at, n);
+	t->at += n;
+	return (ssize_t)n;
+}
+
 static int prepare(struct fl_tls *t, int fd, const char *const *alpn)
 {
 	int ret = gnutls_init(&t->s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS_TLS12);
@@ -112,7 +142,9 @@ static int prepare(struct fl_tls *t, int fd, const char *const *alpn)
 		return ret;
 	if (!t->creds->insecure)
 		gnutls_session_set_verify_cert(t->s, t->name, 0);
-	gnutls_transport_set_int(t->s, fd);
+	t->fd = fd;
+	gnutls_transport_set_ptr2(t->s, t, (gnutls_transport_ptr_t)(intptr_t)fd);
+	gnutls_transport_set_pull_function(t->s, pull);
 	gnutls_handshake_set_timeout(t->s, GNUTLS_INDEFINITE_TIMEOUT);  /* the caller's timer */
 	return 0;
 }
@@ -208,9 +240,17 @@ static ssize_t result(struct fl_tls *t, ssize_t n)
 	return -EPROTO;
 }
 
-ssize_t fl_tls_read(struct fl_tls *t, void *to, size_t n) { return result(t, gnutls_record_recv(t->s, to, n)); }
+ssize_t fl_tls_read(struct fl_tls *t, void *to, size_t n)
+{
+	ssize_t got;
+	do                                      /* it says "again" after a session ticket too */
+		got = gnutls_record_recv(t->s, to, n);
+	while ((got == GNUTLS_E_AGAIN || got == GNUTLS_E_INTERRUPTED) && t->at < t->n);
+	return result(t, got);
+}
+
 ssize_t fl_tls_write(struct fl_tls *t, const void *from, size_t n) { return result(t, gnutls_record_send(t->s, from, n)); }
-size_t fl_tls_pending(const struct fl_tls *t) { return gnutls_record_check_pending(t->s); }
+void fl_tls_last(struct fl_tls *t) { t->empty = true; }
 
 const char *fl_tls_reason(const struct fl_tls *t)
 {

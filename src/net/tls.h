@@ -32,5 +32,7 @@ struct fl_str fl_tls_alpn(const struct fl_tls *t);      /* what was agreed; "" n
  * repeated with the same bytes. */
 ssize_t fl_tls_read(struct fl_tls *t, void *to, size_t n);
 ssize_t fl_tls_write(struct fl_tls *t, const void *from, size_t n);
-size_t fl_tls_pending(const struct fl_tls *t);  /* bytes decrypted but not read: poll() does not know of them */
+/* What the socket holds is fetched in one large piece, of which poll() knows nothing: whoever reads goes on until -EAGAIN. After this
+ * nothing more is fetched before that, so that a busy peer does not hold its reader for ever. */
+void fl_tls_last(struct fl_tls *t);
 const char *fl_tls_reason(const struct fl_tls *t);      /* of the last -EPROTO */
