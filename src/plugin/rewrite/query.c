@@ -65,11 +65,10 @@ static struct fl_str concat(struct fl_arena *a, struct fl_str x, struct fl_str y
 	return (struct fl_str){ p, x.n + y.n };
 }
 
-/* 1: the rule's match fits; a name rule gives the new name in *to. 0, -E2BIG, -ENOMEM. */
-static int fits(struct fl_query *q, const struct rule *r, struct fl_str name, struct fl_str *to)
+int fl_rewrite_fits(struct fl_query *q, const struct rule *r, struct fl_str name, struct fl_str *to)
 {
 	struct fl_str head = { name.p, name.n - (name.n > r->from.n ? r->from.n : name.n) };
-	bool named = r->kind == REWRITE_NAME;
+	bool named = r->kind == REWRITE_NAME || r->kind == REWRITE_CNAME;
 	switch (r->match) {
 	case MATCH_EXACT:
 		*to = r->to;
@@ -129,8 +128,12 @@ static int apply(struct fl_query *q, const struct rule *r, struct rewritten *w)
 		*v = r->num_to;
 		return 1;
 	}
+	if (r->kind == REWRITE_EDNS0)
+		return fl_rewrite_edns0(q, r->edns0);
+	if (r->kind == REWRITE_CNAME)           /* whatever the question is */
+		return owe_edits(q, w, r, FL_STR("")) ? -ENOMEM : 1;
 	struct fl_str name = fl_name_text_in(q->arena, fl_name_lower(lower, q->qname)), to = { NULL, 0 };
-	int ret = name.p ? fits(q, r, name, &to) : -ENOMEM;
+	int ret = name.p ? fl_rewrite_fits(q, r, name, &to) : -ENOMEM;
 	if (ret <= 0)
 		return ret;
 	if (r->kind == REWRITE_NAME) {
@@ -146,7 +149,8 @@ static int apply(struct fl_query *q, const struct rule *r, struct rewritten *w)
 enum fl_verdict fl_rewrite_query(void *inst, struct fl_query *q)
 {
 	const struct rewrite *rw = inst;
-	struct rewritten *w = NULL, w0 = { .qname = q->qname, .qtype = q->qtype, .qclass = q->qclass };
+	struct rewritten *w = NULL, w0 = { .qname = q->qname, .qtype = q->qtype, .qclass = q->qclass,
+					      .ask = q->ask };
 	bool done = false;
 	for (const struct rule *r = rw->first; r; r = r->next) {
 		int ret = apply(q, r, &w0);
@@ -154,6 +158,7 @@ enum fl_verdict fl_rewrite_query(void *inst, struct fl_query *q)
 			q->qname = w0.qname;
 			q->qtype = w0.qtype;
 			q->qclass = w0.qclass;
+			q->ask = w0.ask;
 			return ret == -ENOMEM ? fl_yield(q, ret) : fl_fail(q, FL_SERVFAIL, ret == -EINVAL ? "invalid name after rewrite"
 				: "a rewrite pattern took too many steps");
 		}

@@ -141,6 +141,12 @@ enum fl_verdict fl_rewrite_reply(void *inst, struct fl_query *q)
 	const struct rewritten *w = *fl_slot(q);
 	(void)inst;
 	struct fl_name asked = q->qname;
+	int turned = q->dropped ? 0 : fl_rewrite_cname(q, w->edits);
+	if (turned == -E2BIG)
+		return fl_fail(q, FL_SERVFAIL, "a rewrite pattern took too many steps");
+	if (turned)
+		return fl_yield(q, turned);
+	q->ask = w->ask;
 	q->qname = w->qname;
 	q->qtype = w->qtype;
 	q->qclass = w->qclass;

@@ -4,7 +4,7 @@
 
 static const char *const match_names[] = { "exact", "prefix", "suffix", "substring", "regex" };
 
-static struct fl_str lower(struct fl_setup *s, struct fl_str text)
+struct fl_str fl_rewrite_lower(struct fl_setup *s, struct fl_str text)
 {
 	struct fl_str to = fl_arena_str(fl_setup_arena(s), text);
 	for (size_t i = 0; i < to.n; i++)
@@ -13,15 +13,15 @@ static struct fl_str lower(struct fl_setup *s, struct fl_str text)
 }
 
 /* plugin.Name.Normalize: lower case, with the final dot. */
-static struct fl_str normalize(struct fl_setup *s, struct fl_str text)
+struct fl_str fl_rewrite_normalize(struct fl_setup *s, struct fl_str text)
 {
-	struct fl_str to = lower(s, text);
+	struct fl_str to = fl_rewrite_lower(s, text);
 	if (to.n && to.p[to.n - 1] == '.')
 		return to;
 	return fl_arena_printf(fl_setup_arena(s), "%.*s.", FL_FMT(to));
 }
 
-static int match_of(struct fl_str word)
+int fl_rewrite_match_of(struct fl_str word)
 {
 	for (unsigned i = 0; i < FL_COUNT(match_names); i++)
 		if (fl_str_ieq(word, fl_str(match_names[i])))
@@ -61,7 +61,7 @@ static struct fl_regex *pattern(struct fl_str from, struct fl_str to, struct fl_
 	return NULL;
 }
 
-static struct edit *edit_add(struct fl_setup *s, struct rule *r, enum rewrite_edit kind)
+struct edit *fl_rewrite_edit_add(struct fl_setup *s, struct rule *r, enum rewrite_edit kind)
 {
 	struct edit **last = &r->edits;
 	while (*last)
@@ -94,8 +94,8 @@ static int answers(struct fl_setup *s, struct rule *r, const char *kind, const s
 			return fl_setup_error(s, "invalid type \"%.*s\" for answer rule for %s rule", FL_FMT(type), kind);
 		if (n - i < 2)
 			return fl_setup_error(s, "%.*s answer rule for %s rule: 2 arguments required", FL_FMT(type), kind);
-		struct edit *ed = edit_add(s, r, name ? EDIT_REGEX_NAME : EDIT_REGEX_VALUE);
-		ed->to = normalize(s, arg[i + 1]);
+		struct edit *ed = fl_rewrite_edit_add(s, r, name ? EDIT_REGEX_NAME : EDIT_REGEX_VALUE);
+		ed->to = fl_rewrite_normalize(s, arg[i + 1]);
 		if (!(ed->regex = pattern(arg[i], arg[i + 1], &e)))
 			return fl_setup_error(s, "%.*s answer rule for %s rule: %s", FL_FMT(type), kind, e.msg);
 		names += name;
@@ -111,7 +111,7 @@ static int name_rule(struct fl_setup *s, struct rule *r, const struct fl_str *ar
 	struct fl_err e;
 	if (n < 2)
 		return fl_setup_error(s, "too few arguments for a name rule");
-	int m = n == 2 ? MATCH_EXACT : match_of(arg[0]);
+	int m = n == 2 ? MATCH_EXACT : fl_rewrite_match_of(arg[0]);
 	unsigned at = n == 2 ? 0 : 1;
 	if (n > 3 && fl_str_is(arg[3], "metadata"))
 		return m == MATCH_REGEX ? fl_setup_later(s, "metadata") : fl_setup_error(s, "metadata is only supported for regex name rules");
@@ -120,10 +120,10 @@ static int name_rule(struct fl_setup *s, struct rule *r, const struct fl_str *ar
 		return ret;
 	if (m < 0)
 		return fl_setup_error(s, "name rule supports only exact, prefix, suffix, substring, and regex name matching, received: %.*s",
-				      FL_FMT(lower(s, arg[0])));
+				      FL_FMT(fl_rewrite_lower(s, arg[0])));
 	r->match = (enum rewrite_match)m;
-	r->from = m == MATCH_REGEX ? arg[at] : normalize(s, arg[at]);
-	r->to = normalize(s, arg[at + 1]);
+	r->from = m == MATCH_REGEX ? arg[at] : fl_rewrite_normalize(s, arg[at]);
+	r->to = fl_rewrite_normalize(s, arg[at + 1]);
 	if (m == MATCH_REGEX && !(r->regex = pattern(arg[at], arg[at + 1], &e)))
 		return fl_setup_error(s, "%s", e.msg);
 	r->auto_answer |= m == MATCH_EXACT;
@@ -139,13 +139,13 @@ static int name_rule(struct fl_setup *s, struct rule *r, const struct fl_str *ar
 /* [KIND] NAME: the match of a ttl or rcode rule. */
 static int match_rule(struct fl_setup *s, struct rule *r, const char *what, bool has_kind, const struct fl_str *arg)
 {
-	int m = has_kind ? match_of(arg[0]) : MATCH_EXACT;
+	int m = has_kind ? fl_rewrite_match_of(arg[0]) : MATCH_EXACT;
 	struct fl_str name = arg[has_kind];
 	struct fl_err e;
 	if (m < 0)
 		return fl_setup_error(s, "%s rule supports only exact, prefix, suffix, substring, and regex name matching", what);
 	r->match = (enum rewrite_match)m;
-	r->from = m == MATCH_REGEX ? name : normalize(s, name);
+	r->from = m == MATCH_REGEX ? name : fl_rewrite_normalize(s, name);
 	if (m == MATCH_REGEX && !(r->regex = fl_regex_compile(name, &e)))
 		return fl_setup_error(s, "invalid regex pattern in a %s rule: %.*s", what, FL_FMT(name));
 	return 0;
@@ -174,7 +174,7 @@ static int ttl_rule(struct fl_setup *s, struct rule *r, const struct fl_str *arg
 		return fl_setup_error(s, "too few (%u) arguments for a ttl rule", n);
 	if (n > 3)
 		return fl_setup_error(s, "many few arguments for a ttl rule");
-	struct edit *ed = edit_add(s, r, EDIT_TTL);
+	struct edit *ed = fl_rewrite_edit_add(s, r, EDIT_TTL);
 	if (!ttl_range(arg[n - 1], ed))
 		return fl_setup_error(s, "invalid TTL '%.*s' for a ttl rule", FL_FMT(arg[n - 1]));
 	return match_rule(s, r, "ttl", n == 3, arg);
@@ -200,7 +200,7 @@ static int rcode_rule(struct fl_setup *s, struct rule *r, const struct fl_str *a
 		return fl_setup_error(s, "too few (%u) arguments for a rcode rule", n);
 	if (n > 4)
 		return fl_setup_error(s, "too many (%u) arguments for a rcode rule", n);
-	struct edit *ed = edit_add(s, r, EDIT_RCODE);
+	struct edit *ed = fl_rewrite_edit_add(s, r, EDIT_RCODE);
 	if (!rcode_of(s, arg[n - 2], &ed->rcode_from) || !rcode_of(s, arg[n - 1], &ed->rcode_to))
 		return fl_setup_error(s, "invalid RCODE '%.*s %.*s' for a rcode rule", FL_FMT(arg[n - 2]), FL_FMT(arg[n - 1]));
 	return match_rule(s, r, "rcode", n == 4, arg);
@@ -225,22 +225,20 @@ static int number_rule(struct fl_setup *s, struct rule *r, const char *what, con
 
 static int rule(struct fl_setup *s, struct rule *r, const struct fl_str *arg, unsigned n)
 {
-	static const char *const kinds[] = { "name", "type", "class", "ttl", "rcode" };
+	static const char *const kinds[] = { "name", "type", "class", "ttl", "rcode", "edns0", "cname" };
 	if (!n)
 		return fl_setup_error(s, "no rule type specified for rewrite");
-	struct fl_str first = lower(s, arg[0]), kind = first;
+	struct fl_str first = fl_rewrite_lower(s, arg[0]), kind = first;
 	unsigned at = 1;
 	if (fl_str_is(first, "continue") || fl_str_is(first, "stop")) {
 		if (n < 2)
 			return fl_setup_error(s, "%s rule must begin with a rule type", first.p);
 		r->go_on = fl_str_is(first, "continue");
-		kind = lower(s, arg[1]);
+		kind = fl_rewrite_lower(s, arg[1]);
 		at = 2;
 	}
 	if (fl_str_is(kind, "answer"))
 		return fl_setup_error(s, "response rewrites must begin with a name rule");
-	if (fl_str_is(kind, "edns0") || fl_str_is(kind, "cname"))
-		return fl_setup_later(s, kind.p);
 	for (unsigned i = 0; i < FL_COUNT(kinds); i++) {
 		if (!fl_str_is(kind, kinds[i]))
 			continue;
@@ -249,6 +247,8 @@ static int rule(struct fl_setup *s, struct rule *r, const struct fl_str *arg, un
 		case REWRITE_NAME: return name_rule(s, r, arg + at, n - at);
 		case REWRITE_TTL: return ttl_rule(s, r, arg + at, n - at);
 		case REWRITE_RCODE: return rcode_rule(s, r, arg + at, n - at);
+		case REWRITE_EDNS0: return fl_rewrite_edns0_setup(s, &r->edns0, arg + at, n - at);
+		case REWRITE_CNAME: return fl_rewrite_cname_setup(s, r, arg + at, n - at);
 		default: return number_rule(s, r, kinds[i], arg + at, n - at);
 		}
 	}
@@ -311,6 +311,8 @@ static const struct fl_opt opts[] = {
 	{ "class", "FROM TO", "asks in another class" },
 	{ "ttl", "[KIND] NAME SECONDS|MIN-MAX", "sets or bounds the TTL of the answer" },
 	{ "rcode", "[KIND] NAME FROM TO", "answers with another response code" },
+	{ "edns0", "local|nsid|subnet set|append|replace|unset [ARGUMENT...] [revert]", "changes options of the request" },
+	{ "cname", "[KIND] FROM TO", "turns an alias of the answer and looks the new target up" },
 	{ 0 },
 };
 
