@@ -148,9 +148,12 @@ static void answered(struct fl_http_peer *p)
 static void flush(struct fl_http_peer *p)
 {
 	while (p->out_at < p->out_n + p->body_n) {
-		size_t head = p->out_at < p->out_n ? p->out_n - p->out_at : 0, body = head ? 0 : p->out_at - p->out_n;
-		struct iovec v[2] = { { p->out + p->out_at, head }, { p->body + body, p->body_n - body } };
-		struct msghdr m = { .msg_iov = head ? v : v + 1, .msg_iovlen = head && p->body_n ? 2 : 1 };
+		struct iovec v[2] = { { p->out, p->out_n }, { p->body, p->body_n } };
+		int first = p->out_at >= p->out_n;
+		size_t done = first ? p->out_at - p->out_n : p->out_at;
+		v[first].iov_base = (char *)v[first].iov_base + done;
+		v[first].iov_len -= done;
+		struct msghdr m = { .msg_iov = v + first, .msg_iovlen = first || !p->body_n ? 1 : 2 };
 		ssize_t n = sendmsg(p->io.fd, &m, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
