@@ -263,7 +263,7 @@ void fl_upstream_cancel(struct fl_up_ask *a)
 
 /* ---- replies ---- */
 
-/* The reply repeats the question: names are never compressed there, and compare with ASCII letters folded; type and class do not. */
+/* The reply repeats the question: its name is never compressed, and compares with ASCII letters folded. */
 static bool same_question(const struct fl_up_ask *a, const uint8_t *msg, size_t n)
 {
 	const uint8_t *q = a->msg + HEADER, *r = msg + HEADER;
@@ -308,12 +308,14 @@ void fl_up_deliver(struct fl_up_sock *s, const uint8_t *msg, size_t n)
 static const char *go_error(int e)
 {
 	static const struct { int e; const char *text; } known[] = {
-		{ ECONNREFUSED, "connection refused" }, { EHOSTUNREACH, "no route to host" }, { ENETUNREACH, "network is unreachable" },
-		{ ECONNRESET, "connection reset by peer" }, { EPIPE, "broken pipe" }, { EPERM, "operation not permitted" },
+		{ ECONNREFUSED, "connection refused" }, { EHOSTUNREACH, "no route to host" },
+		{ ENETUNREACH, "network is unreachable" }, { ECONNRESET, "connection reset by peer" },
+		{ EPIPE, "broken pipe" }, { EPERM, "operation not permitted" },
 		{ EACCES, "permission denied" }, { EMSGSIZE, "message too long" }, { EINVAL, "invalid argument" },
 		{ EMFILE, "too many open files" }, { ENFILE, "too many open files in system" }, { EHOSTDOWN, "host is down" },
 		{ EADDRNOTAVAIL, "cannot assign requested address" }, { ENOBUFS, "no buffer space available" },
-		{ EAGAIN, "resource temporarily unavailable" }, { ECANCELED, "operation canceled" }, { ENOMEM, "cannot allocate memory" },
+		{ EAGAIN, "resource temporarily unavailable" }, { ECANCELED, "operation canceled" },
+		{ ENOMEM, "cannot allocate memory" },
 		{ ENETDOWN, "network is down" }, { EPROTO, "protocol error" }, { ENODEV, "no such device" },
 	};
 	for (unsigned i = 0; i < FL_COUNT(known); i++)

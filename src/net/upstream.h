@@ -1,13 +1,13 @@
 /* upstream: questions to other DNS servers and what comes back. Sockets, message IDs, who waits for what; no policy: which server,
  * how often and for how long is the asker's affair.
  *
- *   fl_upstream_ask ─ UDP: a connected socket, many questions in flight on it, each with an ID of its own from the kernel's generator
+ *   fl_upstream_ask ─ UDP: a connected socket, many questions in flight on it, each with a random ID of its own
  *                   └ TCP: a kept connection that idles, else a new one, else the least busy (questions are pipelined, RFC 7766)
  *   reply → ID known on this socket? → a response, to this question? → done().  Anything else is counted, and waiting goes on:
  *                                                                       who guesses IDs gains nothing by guessing wrong.
  *
- * Sockets are renewed after `expire_ns` or FL_UP_USES questions, so that source ports move. A kept connection that the peer closed is
- * replaced once without the asker's knowledge.
+ * Sockets are renewed after `expire_ns` or FL_UP_USES questions, so that source ports move. A kept connection that the peer closed
+ * is replaced once without the asker's knowledge.
  *
  * One thread's. Nothing is allocated after creation but pieces of the pool, for TCP bytes that wait. */
 #pragma once
@@ -34,7 +34,8 @@ struct fl_up_ask {
 	uint8_t *msg;           /* a query, FL_UP_ROOM bytes free before it; its ID is written here */
 	uint16_t len, question; /* octets of it; of its question, which begins behind the header */
 	bool loose;             /* any response with the right ID will do (health checks) */
-	/* Once: ret 0 and the reply's octets, for the call only; or -errno (-ETIMEDOUT: none came). Never from within fl_upstream_ask(). */
+	/* Once: ret 0 and the reply's octets, for the call only; or -errno (-ETIMEDOUT: none came). Never from within
+	 * fl_upstream_ask(). */
 	void (*done)(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n);
 	/* to look at */
 	bool tcp, reused;       /* how it went out; on a socket that was open */
@@ -64,6 +65,6 @@ const struct fl_up_stats *fl_upstream_stats(const struct fl_upstream *u);
 int fl_upstream_ask(struct fl_upstream *u, struct fl_up_ask *a, bool tcp, uint64_t timeout_ns);
 void fl_upstream_cancel(struct fl_up_ask *a);           /* done() will not come; harmless when it did, and on a zeroed one */
 
-/* What went wrong, in Go's words ("read udp 10.0.0.1:4711->192.0.2.1:53: i/o timeout"), because people grep and consolidate by them. To be
- * called in done() or right after fl_upstream_ask(), for the error that these gave. NUL-terminated. */
+/* What went wrong, in Go's words ("read udp 10.0.0.1:4711->192.0.2.1:53: i/o timeout"), because people grep by them.
+ * To be called in done() or right after fl_upstream_ask(), for the error that these gave. NUL-terminated. */
 void fl_upstream_why(const struct fl_up_ask *a, int ret, char *to, size_t cap);

@@ -30,7 +30,7 @@ void fl_up_tcp_forget(struct fl_up_sock *s, struct fl_up_ask *a)
 	a->unsent = false;
 }
 
-/* The connection ended. Questions that went out on one that had been kept open may just have come too late: once more, on a new one. */
+/* The connection ended. What was asked on one that had been kept open may just have come too late: once more, on a new one. */
 static void lost(struct fl_up_sock *s, int ret)
 {
 	struct fl_upstream *u = s->up;

@@ -1,5 +1,5 @@
-/* loop: finds out whether queries that go out come back to us. At start it asks this server for HINFO of a name that nobody can guess;
- * when that question passes here more than twice, the process ends, because a forwarding loop eats the machine.
+/* loop: finds out whether queries that go out come back to us. At start it asks this server for HINFO of a name that nobody can
+ * guess; when that question passes here more than twice, the process ends, because a forwarding loop eats the machine.
  *
  * Seen only once, or answered by somebody above: all is well, and 2 s later the plugin looks at nothing any more. */
 #include "base/log.h"
@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SIGHTINGS = 2, LABEL_TEXT = 20, FIRST_MS = 100, PAUSE_S = 1, WAIT_S = 2, LAST_S = 30, QUIET_S = 2, UNSEEN_MAX = 10, POOL = 1 << 16 };
+enum { SIGHTINGS = 2, LABEL_TEXT = 20, FIRST_MS = 100, PAUSE_S = 1, WAIT_S = 2, LAST_S = 30, QUIET_S = 2, UNSEEN_MAX = 10,
+       POOL = 1 << 16 };
 
 struct loop {
 	struct fl_str zone;
@@ -125,7 +126,8 @@ static void probe(struct fl_timer *t)
 	struct loop *l = (struct loop *)((char *)t - offsetof(struct loop, timer));
 	uint8_t *msg = l->query + FL_UP_ROOM;
 	l->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(l->name.len + 4u), .loose = true, .done = answered };
-	l->ask.len = (uint16_t)fl_pack_query(msg, sizeof l->query - FL_UP_ROOM, 0, FL_RD, l->name, FL_T_HINFO, FL_C_IN, false, 0, 0, NULL);
+	l->ask.len = (uint16_t)fl_pack_query(msg, sizeof l->query - FL_UP_ROOM, 0, FL_RD, l->name, FL_T_HINFO, FL_C_IN, false, 0, 0,
+					     NULL);
 	if (fl_upstream_ask(l->up, &l->ask, false, WAIT_S * FL_SEC))
 		failed(l);
 }
@@ -169,7 +171,8 @@ static _Noreturn void fatal(const struct loop *l, const struct fl_client *c)
 	fl_name_text(zone, l->under);
 	fl_name_text(name, l->name);
 	fl_log(FL_FATAL, "plugin/loop",
-	       "Loop (%s%s%s:%u -> %s) detected for zone \"%s\", see https://coredns.io/plugins/loop#troubleshooting. Query: \"HINFO %s\"",
+	       "Loop (%s%s%s:%u -> %s) detected for zone \"%s\", see https://coredns.io/plugins/loop#troubleshooting. "
+	       "Query: \"HINFO %s\"",
 	       c->peer.len == 16 ? "[" : "", peer, c->peer.len == 16 ? "]" : "", c->peer_port, l->addr, zone, name);
 	_exit(1);
 }

@@ -33,7 +33,8 @@ static bool alias(const struct fl_query *q, struct fl_name owner, struct fl_name
 	*target = (struct fl_name){ NULL, 0 };
 	for (unsigned i = 0; i < q->res.n; i++) {
 		const struct fl_item *it = &q->res.item[i];
-		if (it->section != FL_ANSWER || it->set->type != FL_T_CNAME || !class_fits(it, q->qclass) || !fl_name_eq(it->owner, owner))
+		if (it->section != FL_ANSWER || it->set->type != FL_T_CNAME || !class_fits(it, q->qclass) ||
+		    !fl_name_eq(it->owner, owner))
 			continue;
 		for (struct fl_rr rr = { 0 }; fl_rr_next(it->set, &rr);) {
 			struct fl_name n = { rr.rdata, (uint8_t)rr.rdlen };

@@ -1,5 +1,5 @@
-/* cache [TTL] [ZONES...] { ... }: keeps what the plugins below answered. Behaviour after CoreDNS plugin/cache; what comes from an index
- * that is always fresh (kubernetes) is passed with the TTL that a cache would give it, and never kept. */
+/* cache [TTL] [ZONES...] { ... }: keeps what the plugins below answered. Behaviour after CoreDNS plugin/cache; what comes from an
+ * index that is always fresh (kubernetes) is passed with the TTL that a cache would give it, and never kept. */
 #include "plugin/cache/cache_int.h"
 
 enum { MISSED = 1, CLIENT_AD = 2 };     /* in the slot */
@@ -92,13 +92,14 @@ static enum fl_verdict reply(void *inst, struct fl_query *q)
 		q->ask.flags &= (uint16_t)~FL_AD;
 	if (q->dropped || r->stream)
 		return FL_DONE;
-	/* Nothing was written. A failure of what is below (an upstream that does not answer) is kept; a client that left is none. */
+	/* Nothing was written. A failure of what is below (an upstream that does not answer) is kept, a client that left is none. */
 	if (r->bare && (r->rcode != FL_SERVFAIL || !r->why || q->root->late))
 		return FL_DONE;
 	enum fl_kind kind = fl_cache_kind(q);
-	int which = kind == FL_KIND_NXDOMAIN || kind == FL_KIND_NODATA || kind == FL_KIND_SERVERERROR ? CACHE_DENIAL : CACHE_SUCCESS;
-	uint32_t ttl = kind == FL_KIND_SERVERERROR ? (uint32_t)(c->fail_ns / (int64_t)FL_SEC)
-						   : clip(fl_cache_lowest_ttl(r, kind, c->max_s[which]), c->min_s[which], c->max_s[which]);
+	bool failed = kind == FL_KIND_SERVERERROR;
+	int which = failed || fl_classify(kind) == FL_CLASS_DENIAL ? CACHE_DENIAL : CACHE_SUCCESS;
+	uint32_t min = c->min_s[which], max = c->max_s[which];
+	uint32_t ttl = failed ? (uint32_t)(c->fail_ns / (int64_t)FL_SEC) : clip(fl_cache_lowest_ttl(r, kind, max), min, max);
 	if (!r->live && ttl && fl_cache_may_store(q, kind))
 		keep(c, q, which, ttl);
 	for (unsigned i = 0; i < r->n; i++)
@@ -183,4 +184,5 @@ static const struct fl_opt opts[] = {
 	{ NULL },
 };
 
-FL_PLUGIN(cache, .opts = opts, .setup = fl_cache_setup, .chain = chain, .start = start, .stop = stop, .query = query, .reply = reply);
+FL_PLUGIN(cache, .opts = opts, .setup = fl_cache_setup, .chain = chain, .start = start, .stop = stop, .query = query,
+	  .reply = reply);

@@ -44,10 +44,11 @@ struct cache_entry *fl_cache_encode(struct fl_query *q, uint32_t ttl_s)
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct fl_item *it = &r->item[i];
 		bool own = !same(it->owner, q->qname);
-		struct packed k = { it->section, own ? it->owner.len : 0, it->set->type, it->set->count, it->set->stride, it->set->len };
+		const struct fl_rrset *set = it->set;
+		struct packed k = { it->section, own ? it->owner.len : 0, set->type, set->count, set->stride, set->len };
 		memcpy(p, &k, sizeof k);
 		memcpy(p + sizeof k, it->owner.wire, k.owner_len);
-		memcpy(p + sizeof k + k.owner_len, it->set->data, k.len);
+		memcpy(p + sizeof k + k.owner_len, set->data, k.len);
 		p += sizeof k + k.owner_len + k.len;
 	}
 	e->len = (uint32_t)(p - (uint8_t *)e);
@@ -64,7 +65,7 @@ int fl_cache_decode(struct fl_query *q, const struct cache_entry *e, uint32_t tt
 			return -ENOMEM;
 		set = (struct fl_rrset *)(item + e->nitems);
 	}
-	/* Owners keep the letters that they came with (as CoreDNS); mostly these are the question's, and pack as a pointer to it. */
+	/* Owners keep the letters that they came with (as CoreDNS); mostly these are the question's and pack as a pointer. */
 	struct fl_name asked = same(name_of(e), q->qname) ? q->qname : name_of(e);
 	const uint8_t *p = (const uint8_t *)(e + 1) + e->name_len;
 	for (unsigned i = 0; i < e->nitems; i++) {

@@ -226,7 +226,8 @@ static int o_keepttl(struct reading *r)
 
 static const struct { const char *name; int (*fn)(struct reading *r); } options[] = {
 	{ "success", o_success }, { "denial", o_denial }, { "prefetch", o_prefetch }, { "serve_stale", o_serve_stale },
-	{ "serve_stale_policy", o_serve_stale_policy }, { "servfail", o_servfail }, { "disable", o_disable }, { "keepttl", o_keepttl },
+	{ "serve_stale_policy", o_serve_stale_policy }, { "servfail", o_servfail }, { "disable", o_disable },
+	{ "keepttl", o_keepttl },
 };
 
 static int option(struct reading *r)
@@ -298,7 +299,7 @@ static void put(char *to, size_t *at, char before, struct fl_str s)
 	*at += s.n + 1;
 }
 
-/* Everything that the block says, for what is below decides what an entry means: written to `to` when that is there; how long it is. */
+/* Everything that the block says, for what is below decides what an entry means: written to `to` when that is there. Its length. */
 static size_t block_text(const struct fl_disp *d, char *to)
 {
 	const struct fl_conf_block *b = NULL;

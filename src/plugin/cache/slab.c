@@ -6,8 +6,8 @@
 enum { SHELVES = 16, CELL_WORDS = 32, PAYLOAD_WORDS = CELL_WORDS - 1, CELLS_PER_ENTRY = 4, CELLS_MIN = 128, TRIES = 8, SPINS = 256,
        STEPS_MAX = 256, LOOKS = 8 };
 
-/* A cell: the first word links (low half: the next cell of the entry; high half: the next entry of the bucket, in an entry's first cell),
- * the rest is the entry. Cells of a shelf are numbered from 1. */
+/* A cell: the first word links (low half: the next cell of the entry; high half, in an entry's first cell: the next entry of the
+ * bucket), the rest is the entry. Cells of a shelf are numbered from 1. */
 struct shelf {
 	_Alignas(64) uint32_t seq;
 	uint32_t n, fresh, free, nfree; /* entries; cells used so far; list of given back ones and its length */

@@ -2,9 +2,10 @@
  *
  *   16 shelves ── buckets ── entry → entry …          an entry is a chain of cells of 256 octets in mapped memory
  *
- * A shelf is a seqlock: its number is odd while somebody writes. A reader copies an entry out and looks at the number again; when it
- * moved, the copy is thrown away and made anew, a few times, and then it is a miss. A writer that finds another one at work tries for
- * a moment and then leaves it: what is not stored is asked again. All shared words are atomic, so a torn copy is only ever thrown away.
+ * A shelf is a seqlock: its number is odd while somebody writes. A reader copies an entry out and looks at the number again; when
+ * it moved, the copy is thrown away and made anew, a few times, and then it is a miss. A writer that finds another one at work
+ * tries for a moment and then leaves it: what is not stored is asked again. All shared words are atomic, so a torn copy is only
+ * ever thrown away.
  *
  * A full shelf gives up an expired entry if a short look finds one, else a random one. */
 #pragma once

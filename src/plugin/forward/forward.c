@@ -140,8 +140,8 @@ static struct trip *trip_new(struct fl_query *q)
 	t->q = q;
 	t->ticket = fl_ticket(q);
 	t->ask.msg = (uint8_t *)(t + 1) + FL_UP_ROOM;
-	t->ask.len = (uint16_t)fl_pack_query(t->ask.msg, cap, 0, flags, q->qname, q->qtype, q->qclass, q->ask.edns, q->ask.udp_size, edns,
-					     q->ask.opt);
+	t->ask.len = (uint16_t)fl_pack_query(t->ask.msg, cap, 0, flags, q->qname, q->qtype, q->qclass, q->ask.edns,
+					     q->ask.udp_size, edns, q->ask.opt);
 	t->ask.question = (uint16_t)(q->qname.len + 4u);
 	t->ask.done = back;
 	return t;
@@ -152,7 +152,8 @@ static void ask(struct trip *t, bool tcp)
 	struct fl_query *q = t->q;
 	struct local *l = fl_local(q);
 	struct fwd_server *v = t->server;
-	uint64_t now = fl_now(q->shard), left = t->deadline_ns > now ? t->deadline_ns - now : 0, wait = (uint64_t)v->stanza->read_ns;
+	uint64_t now = fl_now(q->shard), wait = (uint64_t)v->stanza->read_ns;
+	uint64_t left = t->deadline_ns > now ? t->deadline_ns - now : 0;
 	char why[WHY_MAX];
 	t->asked_ns = now;
 	t->ret = fl_upstream_ask(l->up[v->index], &t->ask, tcp, left < wait ? left : wait);
@@ -400,7 +401,7 @@ static const struct fl_opt opts[] = {
 	{ "read_timeout", "DURATION", "how long one server is waited for (2s)" },
 	{ "max_fails", "N", "failed probes in a row that make a server down (2); 0: no probes, never down" },
 	{ "max_connect_attempts", "N", "errors after which a query fails (2 for each server); 0: no limit" },
-	{ "health_check", "DURATION [no_rec] [domain NAME]", "pause between probes of a server that failed (0.5s), and what is asked" },
+	{ "health_check", "DURATION [no_rec] [domain NAME]", "pause between probes of one that failed (0.5s), what is asked" },
 	{ "policy", "random|round_robin|sequential", "in which order servers are tried (random)" },
 	{ "max_concurrent", "N", "beyond N queries in flight: REFUSED" },
 	{ "next", "RCODE...", "the next forward of the block takes what was answered so" },

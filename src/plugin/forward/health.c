@@ -132,8 +132,8 @@ static void *create(void *arg)
 	h->again.fn = again;
 	uint8_t *msg = h->query + FL_UP_ROOM;
 	h->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(st->check_name.len + 4u), .loose = true, .done = probed };
-	h->ask.len = (uint16_t)fl_pack_query(msg, sizeof h->query - FL_UP_ROOM, 0, st->check_rd ? FL_RD : 0, st->check_name, FL_T_NS,
-					     FL_C_IN, false, 0, 0, NULL);
+	h->ask.len = (uint16_t)fl_pack_query(msg, sizeof h->query - FL_UP_ROOM, 0, st->check_rd ? FL_RD : 0, st->check_name,
+					     FL_T_NS, FL_C_IN, false, 0, 0, NULL);
 	h->bell = (struct fl_io){ .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .fn = rung };
 	if (h->bell.fd < 0 || fl_loop_add(h->loop, &h->bell, EPOLLIN)) {
 		destroy(h);
@@ -148,7 +148,7 @@ struct fwd_health *fl_forward_health(struct fl_setup *s, const struct fwd_server
 	const struct fwd_stanza *st = v->stanza;
 	struct how how = { fl_setup_loop(s), v };
 	fl_name_text(name, st->check_name);
-	int n = snprintf(key, sizeof key, "forward health %s %u %d %d %lld %s", v->to, v->conf.addr.sin6_scope_id, st->force_tcp, st->check_rd,
-			 (long long)st->check_ns, name);
+	int n = snprintf(key, sizeof key, "forward health %s %u %d %d %lld %s", v->to, v->conf.addr.sin6_scope_id,
+			 st->force_tcp, st->check_rd, (long long)st->check_ns, name);
 	return fl_setup_keep(s, (struct fl_str){ key, (size_t)n }, create, destroy, &how);
 }

@@ -164,7 +164,8 @@ static int o_read_timeout(struct fl_setup *s, struct fwd_stanza *st)
 
 static int o_policy(struct fl_setup *s, struct fwd_stanza *st)
 {
-	static const char *const names[] = { [FWD_RANDOM] = "random", [FWD_ROUND_ROBIN] = "round_robin", [FWD_SEQUENTIAL] = "sequential" };
+	static const char *const names[] = { [FWD_RANDOM] = "random", [FWD_ROUND_ROBIN] = "round_robin",
+					     [FWD_SEQUENTIAL] = "sequential" };
 	struct fl_disp *d = fl_setup_disp(s);
 	if (!fl_disp_next_arg(d))
 		return fl_setup_arg_error(s);
@@ -180,7 +181,8 @@ static int o_policy(struct fl_setup *s, struct fwd_stanza *st)
 static int o_max_concurrent(struct fl_setup *s, struct fwd_stanza *st)
 {
 	int ret = int_arg(s, "max_concurrent", &st->max_concurrent);
-	st->too_many = fl_arena_printf(fl_setup_arena(s), "concurrent queries exceeded maximum %.*s", FL_FMT(fl_disp_val(fl_setup_disp(s)))).p;
+	struct fl_str n = fl_disp_val(fl_setup_disp(s));
+	st->too_many = fl_arena_printf(fl_setup_arena(s), "concurrent queries exceeded maximum %.*s", FL_FMT(n)).p;
 	return ret;
 }
 
@@ -275,8 +277,9 @@ static int o_source_address(struct fl_setup *s, struct fwd_stanza *st)
 static const struct option { const char *name; int (*fn)(struct fl_setup *s, struct fwd_stanza *st); } options[] = {
 	{ "except", o_except }, { "max_fails", o_max_fails }, { "max_connect_attempts", o_max_connect_attempts },
 	{ "health_check", o_health_check }, { "force_tcp", o_force_tcp }, { "prefer_udp", o_prefer_udp }, { "tls", o_tls },
-	{ "tls_servername", o_tls_servername }, { "expire", o_expire }, { "max_age", o_max_age }, { "max_idle_conns", o_max_idle_conns },
-	{ "read_timeout", o_read_timeout }, { "doh_method", o_doh_method }, { "policy", o_policy }, { "max_concurrent", o_max_concurrent },
+	{ "tls_servername", o_tls_servername }, { "expire", o_expire }, { "max_age", o_max_age },
+	{ "max_idle_conns", o_max_idle_conns }, { "read_timeout", o_read_timeout }, { "doh_method", o_doh_method },
+	{ "policy", o_policy }, { "max_concurrent", o_max_concurrent },
 	{ "next", o_next }, { "next_on_nodata", o_next_on_nodata }, { "failfast_all_unhealthy_upstreams", o_failfast },
 	{ "failover", o_failover }, { "resolver", o_resolver }, { "source_address", o_source_address },
 };
@@ -373,8 +376,8 @@ int fl_forward_setup(struct fl_setup *s, void **inst)
 	for (unsigned i = 0; i < f->n; i++)
 		for (unsigned k = 0; k < f->stanza[i].n; k++)
 			f->stanza[i].server[k].index = f->nservers++;
-	static const struct fl_metric_def broken = { .name = "coredns_forward_healthcheck_broken_total", .kind = FL_COUNTER, .always = true,
-		.help = "Counter of the number of complete failures of the healthchecks." };
+	static const struct fl_metric_def broken = { .name = "coredns_forward_healthcheck_broken_total", .kind = FL_COUNTER,
+		.always = true, .help = "Counter of the number of complete failures of the healthchecks." };
 	static const struct fl_metric_def rejected = { .name = "coredns_forward_max_concurrent_rejects_total", .kind = FL_COUNTER,
 		.always = true,
 		.help = "Counter of the number of queries rejected because the concurrent queries were at maximum." };

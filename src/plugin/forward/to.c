@@ -1,4 +1,4 @@
-/* What stands behind FROM: addresses, resolv.conf files, host names (CoreDNS plugin/forward/resolve.go, plugin/pkg/parse/host.go). */
+/* What stands behind FROM: addresses, resolv.conf files, host names (CoreDNS plugin/forward/resolve.go, pkg/parse/host.go). */
 #include "plugin/forward/forward_int.h"
 #include "base/log.h"
 #include "net/udp.h"
@@ -10,7 +10,8 @@ enum { PROTO_UDP, PROTO_TCP };
 struct target { const char *scheme; struct fl_str host, port, zone; };  /* zone: behind the last % */
 
 static const struct { const char *name, *port; } schemes[] = {
-	{ "tls", "853" }, { "dns", "53" }, { "quic", "853" }, { "grpc", "443" }, { "https3", "443" }, { "https", "443" }, { "unix", "" },
+	{ "tls", "853" }, { "dns", "53" }, { "quic", "853" }, { "grpc", "443" }, { "https3", "443" }, { "https", "443" },
+	{ "unix", "" },
 };
 
 static struct fl_str scheme_cut(struct fl_str s, const char **scheme, const char **port)
@@ -73,24 +74,30 @@ static bool is_ip(struct fl_str s)
 
 static void grids(struct fwd_server *v)
 {
-	static const char *const rcode[] = { "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET",
-		"NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "12", "13", "14", "15", "BADSIG", "BADKEY", "BADTIME", "BADMODE", "BADNAME",
-		"BADALG", "BADTRUNC", "BADCOOKIE" };
+	static const char *const rcode[] = { "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN",
+		"YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "12", "13", "14", "15", "BADSIG", "BADKEY", "BADTIME",
+		"BADMODE", "BADNAME", "BADALG", "BADTRUNC", "BADCOOKIE" };
 	static const char *const proto[] = { [PROTO_UDP] = "udp", [PROTO_TCP] = "tcp" };
-	static const double buckets[] = { 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024,
-		2.048, 4.096, 8.192 };
+	static const double buckets[] = { 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
+		1.024, 2.048, 4.096, 8.192 };
 	static const struct fl_metric_def took = { .name = "coredns_proxy_request_duration_seconds", .kind = FL_HISTOGRAM,
 		.help = "Histogram of the time each request took.", .buckets = buckets, .nbuckets = FL_COUNT(buckets),
 		.labels = { "proxy_name", "to", "rcode" } };
 	static const struct fl_metric_def hits = { .name = "coredns_proxy_conn_cache_hits_total", .kind = FL_COUNTER,
 		.help = "Counter of connection cache hits per upstream and protocol.", .labels = { "proxy_name", "to", "proto" } };
 	static const struct fl_metric_def misses = { .name = "coredns_proxy_conn_cache_misses_total", .kind = FL_COUNTER,
-		.help = "Counter of connection cache misses per upstream and protocol.", .labels = { "proxy_name", "to", "proto" } };
+		.help = "Counter of connection cache misses per upstream and protocol.",
+		.labels = { "proxy_name", "to", "proto" } };
 	static const struct fl_dim rcodes = { FL_COUNT(rcode), rcode }, protos = { FL_COUNT(proto), proto };
 	struct fl_str fixed[] = { FL_STR("forward"), fl_str(v->to) };
 	v->took = fl_metric_grid(fl_metric(&took), fixed, &rcodes, 1);
 	v->kept = fl_metric_grid(fl_metric(&hits), fixed, &protos, 1);
 	v->opened = fl_metric_grid(fl_metric(&misses), fixed, &protos, 1);
+}
+
+static bool allowed(const char *scheme)
+{
+	return !strcmp(scheme, "dns") || !strcmp(scheme, "tls") || !strcmp(scheme, "quic") || !strcmp(scheme, "https");
 }
 
 /* Appends a server that is not there yet. */
@@ -99,9 +106,9 @@ static int add(struct fl_setup *s, struct fwd_stanza *st, const struct target *t
 	struct fl_arena *a = fl_setup_arena(s);
 	bool v6 = memchr(t->host.p, ':', t->host.n);
 	const char *to = fl_arena_printf(a, v6 ? "[%.*s]:%.*s" : "%.*s:%.*s", FL_FMT(t->host), FL_FMT(t->port)).p;
-	if (strcmp(t->scheme, "tls") && strcmp(t->scheme, "dns") && strcmp(t->scheme, "quic") && strcmp(t->scheme, "https"))
-		return fl_setup_error(s, "'%s' is not supported as a destination protocol in forward: %s://%s", t->scheme, t->scheme,
-				      strcmp(t->scheme, "unix") ? to : fl_arena_str(a, t->host).p);
+	if (!allowed(t->scheme))
+		return fl_setup_error(s, "'%s' is not supported as a destination protocol in forward: %s://%s", t->scheme,
+				      t->scheme, strcmp(t->scheme, "unix") ? to : fl_arena_str(a, t->host).p);
 	if (strcmp(t->scheme, "dns")) {
 		fl_forward_later(s, st, fl_arena_printf(a, "%s://%s", t->scheme, to));
 		return 0;
@@ -154,7 +161,8 @@ static int file(struct fl_setup *s, struct fwd_stanza *st, struct fl_str path)
 		struct target t = { .scheme = "dns", .port = FL_STR("53") };
 		t.host = zone_cut(word, &t.zone);
 		if (!is_ip(t.host)) {
-			fl_log(FL_WARN, "plugin/forward", "%.*s: nameserver %.*s is no IP address, ignored", FL_FMT(path), FL_FMT(word));
+			fl_log(FL_WARN, "plugin/forward", "%.*s: nameserver %.*s is no IP address, ignored", FL_FMT(path),
+			       FL_FMT(word));
 			continue;
 		}
 		servers++;
@@ -171,8 +179,7 @@ static int host_name(struct fl_setup *s, struct fwd_stanza *st, struct fl_str ar
 {
 	uint8_t wire[FL_NAME_MAX];
 	struct fl_str zone, name = trim_brackets(zone_cut(t->host, &zone));
-	bool ours = !strcmp(t->scheme, "tls") || !strcmp(t->scheme, "dns") || !strcmp(t->scheme, "quic") || !strcmp(t->scheme, "https");
-	if (!ours || fl_name_parse(wire, name) < 0)
+	if (!allowed(t->scheme) || fl_name_parse(wire, name) < 0)
 		return fl_setup_error(s, "not an IP address, file, or valid domain: \"%.*s\"", FL_FMT(arg));
 	if (memchr(name.p, '/', name.n))        /* meant as a file, and not there */
 		return fl_setup_error(s, "failed to resolve \"%.*s\": lookup %.*s.: no such host", FL_FMT(name), FL_FMT(name));
@@ -211,8 +218,8 @@ int fl_forward_servers(struct fl_setup *s, struct fwd_stanza *st, const struct f
 		const char *scheme, *port;
 		struct fl_str rest = scheme_cut(arg[i], &scheme, &port);
 		if (!strcmp(scheme, "https") && memchr(rest.p, '/', rest.n))
-			return fl_setup_error(s, "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default): "
-					      "%.*s", FL_FMT(arg[i]));
+			return fl_setup_error(s, "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used "
+					      "by default): %.*s", FL_FMT(arg[i]));
 	}
 	for (unsigned i = 0; i < n; i++) {
 		int ret = target(s, st, arg[i]);

@@ -469,8 +469,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_tcp), T(test_pipeline),
-		T(test_closed), T(test_big),
+		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_tcp),
+		T(test_pipeline), T(test_closed), T(test_big),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

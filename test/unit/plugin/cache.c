@@ -324,6 +324,7 @@ static void test_many(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
-	const struct CMUnitTest tests[] = { T(test_ad), T(test_options), T(test_bounds), T(test_live), T(test_bare), T(test_shadow), T(test_many) };
+	const struct CMUnitTest tests[] = { T(test_ad), T(test_options), T(test_bounds), T(test_live), T(test_bare), T(test_shadow),
+					    T(test_many) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,7 +200,8 @@ int main(void)
 {
 	fl_rng_init(&rng, 42);
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_put_get), cmocka_unit_test(test_full), cmocka_unit_test(test_expired_first), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_put_get), cmocka_unit_test(test_full), cmocka_unit_test(test_expired_first),
+		cmocka_unit_test(test_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

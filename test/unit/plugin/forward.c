@@ -167,8 +167,8 @@ static void *client(void *arg)
 			want[i] = fl_rng_below(&r, NAMES);
 			snprintf(text, sizeof text, "n%u.%s", want[i], c->zone);
 			int n = fl_name_parse(wire, fl_str(text));
-			size_t len = fl_pack_query(msg, sizeof msg, i, FL_RD, (struct fl_name){ wire, (uint8_t)n }, FL_T_A, FL_C_IN, false, 0,
-						   0, NULL);
+			size_t len = fl_pack_query(msg, sizeof msg, i, FL_RD, (struct fl_name){ wire, (uint8_t)n }, FL_T_A, FL_C_IN,
+						   false, 0, 0, NULL);
 			c->asked += send(fd, msg, len, 0) == (ssize_t)len;
 		}
 		for (int i = 0; i < WINDOW; i++) {
@@ -215,7 +215,8 @@ static void load(unsigned version)
 	char text[600];
 	struct fl_err e;
 	struct fl_conf *c = fl_xalloc(sizeof *c);
-	snprintf(text, sizeof text, "udp.test:%u {\n cache %u\n forward . 127.0.0.1:%u {\n max_concurrent 10000\n read_timeout 50ms\n }\n}\n"
+	snprintf(text, sizeof text, "udp.test:%u {\n cache %u\n forward . 127.0.0.1:%u {\n max_concurrent 10000\n"
+				    " read_timeout 50ms\n }\n}\n"
 				    "tcp.test:%u {\n cache\n forward . 127.0.0.1:%u {\n force_tcp\n }\n}\n",
 		 port, 20 + version, upstream_port, port, upstream_port);
 	assert_int_equal(fl_conf_parse(c, "Corefile", fl_str(text), ".", known, &e), 0);
