@@ -106,7 +106,7 @@ void fl_timer_clear(struct fl_loop *l, struct fl_timer *t)
 		unlink_timer(l, t);
 }
 
-/* Those due at this moment, not those which their callbacks set to a time that has passed: these come next turn, after the sockets. */
+/* Those due at this moment. What their callbacks set to a time that has passed comes next turn, after the sockets. */
 static bool fire(struct fl_loop *l)
 {
 	struct fl_timer *last = &l->due;
