@@ -12,7 +12,7 @@ struct fl_str { const char *p; size_t n; };
 #define FL_COUNT(a) (sizeof(a) / sizeof *(a))
 
 static inline struct fl_str fl_str(const char *z) { return (struct fl_str){ z, z ? strlen(z) : 0 }; }
-static inline bool fl_str_eq(struct fl_str a, struct fl_str b) { return a.n == b.n && !memcmp(a.p, b.p, a.n); }
+static inline bool fl_str_eq(struct fl_str a, struct fl_str b) { return a.n == b.n && (!a.n || !memcmp(a.p, b.p, a.n)); }
 static inline bool fl_str_is(struct fl_str a, const char *z) { return fl_str_eq(a, fl_str(z)); }
 
 /* ASCII letters folded to lower case; other bytes as they are (RFC 4343). */

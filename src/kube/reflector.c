@@ -11,7 +11,7 @@
 #define STALL_NS (30 * FL_SEC)          /* in the middle of a list */
 #define QUIET_MIN_NS (90 * FL_SEC)      /* a watch: a bookmark comes about every minute */
 #define QUIET_MAX_NS (900 * FL_SEC)
-#define SETTLED_NS (10 * FL_SEC)        /* a watch that lived so long was a good one */
+#define SETTLED_NS (5 * FL_SEC)         /* a watch that lived so long was a good one: the next trouble begins anew */
 #define LOG_AGAIN_NS (30 * FL_SEC)
 enum { PAGE = 500, REFUSAL_MAX = 8192, PATH_MAX_LEN = 8192, OBJECT_MAX = 8 << 20, CONT_MAX = 4096 };
 
@@ -45,9 +45,19 @@ static void rest(struct fl_reflector *r, uint64_t wait_ns, enum fl_phase then)
 	fl_timer_set(r->api->loop, &r->timer, now(r) + wait_ns);
 }
 
+/* Was it good for something? Not a mere event: who cuts each stream after the first one is to be asked less often too. */
+static void judge(struct fl_reflector *r)
+{
+	if (r->phase != FL_WATCH || !r->req.head.status || now(r) - r->asked_ns < SETTLED_NS)
+		return;
+	r->backoff.n = 0;
+	r->hasty = false;
+}
+
 /* At once, but only once in a row: a server that answers so again makes it a matter of backing off. */
 static void again(struct fl_reflector *r, enum fl_phase then)
 {
+	judge(r);
 	r->told_to_wait = false;
 	rest(r, r->hasty ? fl_backoff_next(&r->backoff, &r->api->rng) : 0, then);
 	r->hasty = true;
@@ -74,10 +84,7 @@ static void fail_to(struct fl_reflector *r, const char *why, int told_s, enum fl
 	if (!r->lost_ns)
 		r->lost_ns = now(r);
 	fl_source_api_state(r->api);
-	if (r->phase == FL_WATCH && (r->events || now(r) - r->asked_ns > SETTLED_NS)) {
-		r->backoff.n = 0;
-		r->hasty = false;
-	}
+	judge(r);
 	r->told_to_wait = told_s > 0;
 	rest(r, fl_backoff_after(&r->backoff, &r->api->rng, told_s), then);
 }
@@ -99,8 +106,7 @@ static void streaming(struct fl_reflector *r)
 /* Something came that a sick server does not send. */
 static void well(struct fl_reflector *r)
 {
-	r->backoff.n = 0;
-	r->hasty = r->forget = r->any_rv = r->unpaged = false;
+	r->forget = r->any_rv = r->unpaged = false;
 	if (r->lost_ns && r->synced)
 		fl_log(FL_INFO, WHO, "Watching %s again after %.1fs", r->res->type, (double)(now(r) - r->lost_ns) / 1e9);
 	r->lost_ns = r->logged_ns = 0;
@@ -133,8 +139,11 @@ static void put(struct fl_reflector *r, const struct fl_decoded *d)
 	case FL_KIND_NAMESPACE:
 		ret = fl_store_put_namespace(s, &d->meta);
 		break;
-	case FL_KIND_SERVICE: case FL_KIND_IMPORT:
+	case FL_KIND_SERVICE:
 		ret = fl_store_put_service(s, &d->service, &what);
+		break;
+	case FL_KIND_IMPORT:
+		ret = fl_store_put_import(s, &d->service, &what);
 		break;
 	case FL_KIND_SLICE: case FL_KIND_MCSLICE:
 		ret = fl_store_put_slice(s, d->kind, &d->slice, &what);
@@ -171,7 +180,6 @@ static int on_object(void *arg, enum fl_watch_type type, const struct fl_decoded
 			r->phase = FL_WATCH;
 			r->asked_ns = now(r);
 			r->refused = false;
-			well(r);
 		}
 		r->quiet_ns = QUIET_MIN_NS + fl_rng_below(&r->api->rng, 30) * FL_SEC;
 	} else if (type == FL_EV_DELETED) {
@@ -199,7 +207,7 @@ static const struct fl_stream_ops stream_ops = { on_object, on_error };
 
 /* ---- what went wrong ---- */
 
-static void refused(struct fl_reflector *r, const struct fl_status *st, int retry_after_s)
+static void refused(struct fl_reflector *r, const struct fl_status *st)
 {
 	char why[320];
 	snprintf(why, sizeof why, "%s", *st->message ? st->message : "the server rejected our request for an unknown reason");
@@ -228,20 +236,20 @@ static void refused(struct fl_reflector *r, const struct fl_status *st, int retr
 	case FL_SIGN_IN:
 		if (fl_kube_auth_refused(&r->api->auth, now(r))) {
 			fl_http_client_renew(r->api->client);
-			again(r, FL_WATCHLIST);
+			again(r, r->phase == FL_WATCH ? FL_WATCH : FL_WATCHLIST);
 			return;
 		}
 		break;
 	case FL_BACK_OFF:
 		break;
 	}
-	fail(r, why, retry_after_s);
+	fail(r, why, st->retry_after_s);
 }
 
 static void broken(struct fl_reflector *r, int err)
 {
 	if (err == -ECANCELED)
-		refused(r, &r->status, r->status.retry_after_s);
+		refused(r, &r->status);
 	else
 		fail(r, err == -EMSGSIZE ? "an object is larger than 8 MiB" : "unable to decode an event from the watch stream", 0);
 }
@@ -264,7 +272,9 @@ static void refusal(struct fl_reflector *r)
 		snprintf(st.message, sizeof st.message, "the server answered %d%s%.*s", h->status, n ? ": " : "", (int)n, n ? r->refusal : "");
 	}
 	st.code = h->status;
-	refused(r, &st, h->retry_after_s > 0 ? h->retry_after_s : st.retry_after_s);
+	if (h->retry_after_s > 0)
+		st.retry_after_s = h->retry_after_s;
+	refused(r, &st);
 }
 
 /* ---- the request's own ---- */
@@ -330,6 +340,7 @@ static void page_done(struct fl_reflector *r)
 		return;
 	}
 	listed(r);
+	fl_store_flush(r->api->store);          /* the end of the answer may have come without a piece of its body */
 	r->forget = r->unpaged = false;
 	rest(r, 0, FL_WATCH);
 }

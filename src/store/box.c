@@ -3,6 +3,8 @@
 #include "base/err.h"
 #include "base/rng.h"
 
+enum { PLAIN = FL_EP_READY | FL_EP_SERVING, PLAIN_MAX = 256 };
+
 /* ---- digests ---- */
 
 static void mix(uint64_t *h, uint64_t v)
@@ -18,15 +20,16 @@ static void mix_str(uint64_t *h, struct fl_str s)
 		mix(h, fl_hash(s.p, s.n));
 }
 
-static void mix_ports(uint64_t *h, const struct fl_port_in *p, unsigned n)
+uint64_t fl_digest_ports(const struct fl_port_in *p, unsigned n)
 {
-	mix(h, n);
+	uint64_t h = n;
 	for (unsigned i = 0; i < n; i++) {
-		mix_str(h, p[i].name);
-		mix_str(h, p[i].protocol);
-		mix_str(h, p[i].app_protocol);
-		mix(h, (uint64_t)p[i].port);
+		mix_str(&h, p[i].name);
+		mix_str(&h, p[i].protocol);
+		mix_str(&h, p[i].app_protocol);
+		mix(&h, (uint64_t)p[i].port);
 	}
+	return h;
 }
 
 uint64_t fl_digest_service(const struct fl_service_in *in)
@@ -40,7 +43,7 @@ uint64_t fl_digest_service(const struct fl_service_in *in)
 	mix(&h, in->nexternal);
 	for (unsigned i = 0; i < in->nexternal; i++)
 		mix_str(&h, in->external[i]);
-	mix_ports(&h, in->port, in->nport);
+	mix(&h, fl_digest_ports(in->port, in->nport));
 	mix(&h, in->publish_not_ready);
 	return h;
 }
@@ -51,7 +54,7 @@ uint64_t fl_digest_slice(const struct fl_slice_in *in, const struct fl_store_wan
 	mix_str(&h, in->service);
 	mix_str(&h, in->cluster);
 	mix_str(&h, in->address_type);
-	mix_ports(&h, in->port, in->nport);
+	mix(&h, fl_digest_ports(in->port, in->nport));
 	mix(&h, in->nep);
 	for (unsigned i = 0; i < in->nep; i++) {
 		const struct fl_endpoint_in *e = &in->ep[i];
@@ -103,18 +106,6 @@ static struct fl_str put_str(struct cut *c, struct fl_str s)
 	return (struct fl_str){ p ? p : "", s.n };
 }
 
-static const struct fl_port *put_ports(struct cut *c, const struct fl_port_in *in, unsigned n)
-{
-	struct fl_port *to = part(c, n * sizeof *to, 8);
-	for (unsigned i = 0; i < n; i++) {
-		struct fl_port p = { put_str(c, in[i].name), put_str(c, in[i].protocol.n ? in[i].protocol : FL_STR("TCP")),
-				     put_str(c, in[i].app_protocol), in[i].port };
-		if (to)
-			to[i] = p;
-	}
-	return to;
-}
-
 static uint64_t rv_of(struct fl_str rv)
 {
 	int64_t n;
@@ -122,18 +113,17 @@ static uint64_t rv_of(struct fl_str rv)
 }
 
 /* The head of every object. size: of its struct. */
-static struct fl_object *head(struct cut *c, size_t size, enum fl_kind kind, const struct fl_meta_in *in, struct fl_intern *ns,
-			      struct fl_intern *service)
+static struct fl_object *head(struct cut *c, size_t size, enum fl_kind kind, const struct fl_meta_in *in, const struct fl_shared *sh)
 {
 	struct fl_box *b = part(c, sizeof *b + size, 8);
 	struct fl_str name = put_str(c, in->name);
 	if (!b)
 		return NULL;
-	*b = (struct fl_box){ .ns = ns, .service = service };
+	b->shared = *sh;
 	struct fl_object *o = (struct fl_object *)(b + 1);
 	o->kind = (uint8_t)kind;
 	o->rv = rv_of(in->rv);
-	o->ns = (struct fl_str){ ns->text, ns->n };
+	o->ns = (struct fl_str){ sh->ns->text, sh->ns->n };
 	o->name = name;
 	return o;
 }
@@ -142,12 +132,12 @@ static void finish(const struct cut *c, struct fl_object *o) { fl_box_of(o)->byt
 
 #define TWICE(c) for (int pass_ = 0; pass_ < 2; (c).base = pass_++ ? (c).base : fl_xalloc((c).at), (c).at = pass_ == 1 ? 0 : (c).at)
 
-struct fl_object *fl_box_namespace(const struct fl_meta_in *in, struct fl_intern *ns)
+struct fl_object *fl_box_namespace(const struct fl_meta_in *in, const struct fl_shared *sh)
 {
 	struct cut c = { 0 };
 	struct fl_object *o = NULL;
 	TWICE(c)
-		o = head(&c, sizeof(struct fl_namespace), FL_KIND_NAMESPACE, in, ns, NULL);
+		o = head(&c, sizeof(struct fl_namespace), FL_KIND_NAMESPACE, in, sh);
 	finish(&c, o);
 	return o;
 }
@@ -158,24 +148,23 @@ static uint8_t type_of(struct fl_str t)
 		: fl_str_is(t, "NodePort") ? FL_NODE_PORT : FL_CLUSTER_IP;
 }
 
-struct fl_object *fl_box_service(const struct fl_service_in *in, struct fl_intern *ns, const char **what)
+struct fl_object *fl_box_service(enum fl_kind kind, const struct fl_service_in *in, const struct fl_shared *sh, const char **what)
 {
 	struct cut c = { 0 };
 	struct fl_service *s = NULL;
-	unsigned nip = 0;
+	unsigned nip = 0, nexternal = in->nexternal < UINT16_MAX ? in->nexternal : UINT16_MAX;
 	struct fl_ip ips[8];
-	bool headless = in->ncluster_ip && fl_str_is(in->cluster_ip[0], "None");
+	bool headless = (in->ncluster_ip && fl_str_is(in->cluster_ip[0], "None")) || (kind == FL_KIND_IMPORT && fl_str_is(in->type, "Headless"));
 	for (unsigned i = 0; i < in->ncluster_ip && nip < FL_COUNT(ips) && !headless; i++)
 		if (fl_ip_parse(in->cluster_ip[i], &ips[nip]) || !in->cluster_ip[i].n)
 			nip++;
 		else
 			*what = "a cluster IP that is no address";
 	TWICE(c) {
-		s = (struct fl_service *)head(&c, sizeof *s, FL_KIND_SERVICE, &in->meta, ns, NULL);
+		s = (struct fl_service *)head(&c, sizeof *s, kind, &in->meta, sh);
 		struct fl_ip *ip = part(&c, nip * sizeof *ip, 1);
-		const struct fl_port *port = put_ports(&c, in->port, in->nport);
-		struct fl_str *ext = part(&c, in->nexternal * sizeof *ext, 8), name = put_str(&c, in->external_name);
-		for (unsigned i = 0; i < in->nexternal; i++) {
+		struct fl_str *ext = part(&c, nexternal * sizeof *ext, 8), name = put_str(&c, in->external_name);
+		for (unsigned i = 0; i < nexternal; i++) {
 			struct fl_str e = put_str(&c, in->external[i]);
 			if (ext)
 				ext[i] = e;
@@ -188,9 +177,9 @@ struct fl_object *fl_box_service(const struct fl_service_in *in, struct fl_inter
 		s->publish_not_ready = in->publish_not_ready;
 		s->nip = (uint8_t)nip;
 		s->ip = ip;
-		s->nport = (uint16_t)in->nport;
-		s->port = port;
-		s->nexternal = (uint16_t)in->nexternal;
+		s->nport = (uint16_t)sh->ports->n;
+		s->port = sh->ports->port;
+		s->nexternal = (uint16_t)nexternal;
 		s->external = ext;
 		s->external_name = name;
 	}
@@ -217,11 +206,31 @@ static uint32_t put_spelling(struct cut *c, const char *text, struct fl_str give
 	return put_text(c, text, given, !fl_str_eq(given, (struct fl_str){ canonical, n }));
 }
 
-/* Places the endpoints; how many have an address of the family. */
-static uint32_t put_endpoints(struct cut *c, struct fl_slice *s, const struct fl_slice_in *in, uint8_t alen, uint32_t total,
-			      const struct fl_store_wants *w, const char **what)
+/* Most endpoints say nothing of themselves but that they are ready: these entries all slices share. */
+static const struct fl_endpoint *plain(void)
 {
-	struct fl_endpoint *ep = part(c, total * sizeof *ep, 4);
+	static struct fl_endpoint shared[PLAIN_MAX];
+	for (int i = 0; !shared[PLAIN_MAX - 1].flags && i < PLAIN_MAX; i++)
+		shared[i].flags = PLAIN;
+	return shared;
+}
+
+static bool is_plain(const struct fl_slice_in *in, const struct fl_store_wants *w, uint8_t alen, uint32_t total)
+{
+	bool same = alen == 4 && total <= PLAIN_MAX;    /* an IPv6 address may have a spelling of its own */
+	for (unsigned i = 0; i < in->nep && same; i++) {
+		const struct fl_endpoint_in *e = &in->ep[i];
+		same = e->flags == PLAIN && !e->hostname.n && !(w->pod_names && e->pod.n) && !(w->zones && e->zone.n) && !(w->nodes && e->node.n);
+	}
+	return same;
+}
+
+/* Places the endpoints of the slice's family. */
+static void put_endpoints(struct cut *c, struct fl_slice *s, const struct fl_slice_in *in, uint8_t alen, uint32_t total,
+			  const struct fl_store_wants *w, const char **what)
+{
+	bool shared = is_plain(in, w, alen, total);
+	struct fl_endpoint *ep = part(c, shared ? 0 : total * sizeof *ep, 4);
 	uint8_t *addr = part(c, (size_t)total * alen, 1);
 	char *text = part(c, 1, 1);
 	uint32_t n = 0;
@@ -237,61 +246,62 @@ static uint32_t put_endpoints(struct cut *c, struct fl_slice *s, const struct fl
 						 put_text(c, text, e->zone, w->zones), put_text(c, text, e->node, w->nodes),
 						 alen == 16 ? put_spelling(c, text, e->address[k], &ip) : 0, e->flags };
 			if (s) {
-				ep[n] = p;
+				if (!shared)
+					ep[n] = p;
 				memcpy(addr + (size_t)n * alen, ip.b, alen);
 			}
 			n++;
 		}
 	if (s) {
-		s->ep = ep;
+		s->ep = shared ? plain() : ep;
 		s->addr = addr;
 		s->text = text;
 		s->nep = n;
 	}
-	return n;
 }
 
-struct fl_object *fl_box_slice(enum fl_kind kind, const struct fl_slice_in *in, const struct fl_store_wants *w, struct fl_intern *ns,
-			       struct fl_intern *service, const char **what)
+struct fl_object *fl_box_slice(enum fl_kind kind, const struct fl_slice_in *in, const struct fl_store_wants *w, const struct fl_shared *sh,
+			       const char **what)
 {
 	struct cut c = { 0 };
 	struct fl_slice *s = NULL;
 	uint32_t total = 0;
 	uint8_t alen = fl_str_is(in->address_type, "IPv4") ? 4 : fl_str_is(in->address_type, "IPv6") ? 16 : 0;
+	if (!alen && !fl_str_is(in->address_type, "FQDN"))
+		*what = "an addressType that is neither IPv4 nor IPv6 nor FQDN";
 	for (unsigned i = 0; i < in->nep; i++)
 		total += in->ep[i].naddress;
 	total = alen ? total : 0;
 	TWICE(c) {
-		s = (struct fl_slice *)head(&c, sizeof *s, kind, &in->meta, ns, service);
+		s = (struct fl_slice *)head(&c, sizeof *s, kind, &in->meta, sh);
 		struct fl_str cluster = put_str(&c, in->cluster);
-		const struct fl_port *port = put_ports(&c, in->port, in->nport);
 		put_endpoints(&c, s, in, alen, total, w, what);
 		if (!s)
 			continue;
-		s->service = (struct fl_str){ service->text, service->n };
+		s->service = (struct fl_str){ sh->service->text, sh->service->n };
 		s->cluster = cluster;
 		s->alen = alen;
-		s->nport = (uint16_t)in->nport;
-		s->port = port;
+		s->nport = (uint16_t)sh->ports->n;
+		s->port = sh->ports->port;
 		s->trigger_ns = in->trigger_ns;
 	}
 	finish(&c, &s->o);
 	return &s->o;
 }
 
-struct fl_object *fl_box_pod(const struct fl_pod_in *in, const struct fl_store_wants *w, struct fl_intern *ns, const char **what)
+struct fl_object *fl_box_pod(const struct fl_pod_in *in, const struct fl_store_wants *w, const struct fl_shared *sh, const char **what)
 {
 	struct cut c = { 0 };
 	struct fl_pod *p = NULL;
 	struct fl_ip ips[8];
-	unsigned nip = 0, nlabel = w->pod_labels ? in->nlabel : 0;
+	unsigned nip = 0, nlabel = !w->pod_labels ? 0 : in->nlabel < UINT16_MAX ? in->nlabel : UINT16_MAX;
 	for (unsigned i = 0; i < in->nip && nip < FL_COUNT(ips); i++)
 		if (fl_ip_parse(in->ip[i], &ips[nip]))
 			nip++;
 		else
 			*what = "a pod IP that is no address";
 	TWICE(c) {
-		p = (struct fl_pod *)head(&c, sizeof *p, FL_KIND_POD, &in->meta, ns, NULL);
+		p = (struct fl_pod *)head(&c, sizeof *p, FL_KIND_POD, &in->meta, sh);
 		struct fl_ip *ip = part(&c, nip * sizeof *ip, 1);
 		struct fl_label_in *label = part(&c, nlabel * sizeof *label, 8);
 		for (unsigned i = 0; i < nlabel; i++) {

@@ -14,6 +14,7 @@ struct fl_store {
 	struct fl_store_wants wants;
 	struct table table[FL_KINDS];
 	struct fl_interns interns;
+	struct fl_port_lists port_lists;
 	struct fl_subscriber *subscriber;
 	struct fl_rcu_bin bin;
 	uint64_t binned_ns;             /* when the oldest of the bin went in */
@@ -79,8 +80,9 @@ static void let_go(struct fl_store *s, struct fl_object *o)
 	if (!s->bin.n)
 		s->binned_ns = fl_clock_ns();
 	s->bytes -= b->bytes;
-	fl_intern_put(&s->interns, b->ns, &s->bin);
-	fl_intern_put(&s->interns, b->service, &s->bin);
+	fl_intern_put(&s->interns, b->shared.ns, &s->bin);
+	fl_intern_put(&s->interns, b->shared.service, &s->bin);
+	fl_ports_put(&s->port_lists, b->shared.ports, &s->bin);
 	fl_rcu_free_later(&s->bin, b, b->bytes);
 }
 
@@ -133,20 +135,37 @@ int fl_store_put_namespace(struct fl_store *s, const struct fl_meta_in *in)
 	if (!in->name.n)
 		return -EINVAL;
 	if (!unchanged(t, &m, 1))
-		put(s, t, fl_box_namespace(&m, fl_intern_get(&s->interns, m.ns)), 1);
+		put(s, t, fl_box_namespace(&m, &(struct fl_shared){ .ns = fl_intern_get(&s->interns, m.ns) }), 1);
 	return 0;
 }
 
-int fl_store_put_service(struct fl_store *s, const struct fl_service_in *in, const char **what)
+static struct fl_ports *ports_of(struct fl_store *s, const struct fl_port_in *port, unsigned n)
 {
-	struct table *t = &s->table[FL_KIND_SERVICE];
+	return fl_ports_get(&s->port_lists, port, n < UINT16_MAX ? n : UINT16_MAX);
+}
+
+static int put_service(struct fl_store *s, enum fl_kind kind, const struct fl_service_in *in, const char **what)
+{
+	struct table *t = &s->table[kind];
 	const char *odd = NULL;
 	if (!in->meta.name.n)
 		return -EINVAL;
 	uint64_t digest = fl_digest_service(in);
-	if (!unchanged(t, &in->meta, digest))
-		put(s, t, fl_box_service(in, fl_intern_get(&s->interns, in->meta.ns), &odd), digest);
+	if (!unchanged(t, &in->meta, digest)) {
+		struct fl_shared sh = { .ns = fl_intern_get(&s->interns, in->meta.ns), .ports = ports_of(s, in->port, in->nport) };
+		put(s, t, fl_box_service(kind, in, &sh, &odd), digest);
+	}
 	return result(odd, what);
+}
+
+int fl_store_put_service(struct fl_store *s, const struct fl_service_in *in, const char **what)
+{
+	return put_service(s, FL_KIND_SERVICE, in, what);
+}
+
+int fl_store_put_import(struct fl_store *s, const struct fl_service_in *in, const char **what)
+{
+	return put_service(s, FL_KIND_IMPORT, in, what);
 }
 
 int fl_store_put_slice(struct fl_store *s, enum fl_kind kind, const struct fl_slice_in *in, const char **what)
@@ -156,9 +175,11 @@ int fl_store_put_slice(struct fl_store *s, enum fl_kind kind, const struct fl_sl
 	if (!in->meta.name.n || (kind != FL_KIND_SLICE && kind != FL_KIND_MCSLICE))
 		return -EINVAL;
 	uint64_t digest = fl_digest_slice(in, &s->wants);
-	if (!unchanged(t, &in->meta, digest))
-		put(s, t, fl_box_slice(kind, in, &s->wants, fl_intern_get(&s->interns, in->meta.ns),
-				       fl_intern_get(&s->interns, in->service), &odd), digest);
+	if (!unchanged(t, &in->meta, digest)) {
+		struct fl_shared sh = { fl_intern_get(&s->interns, in->meta.ns), fl_intern_get(&s->interns, in->service),
+					ports_of(s, in->port, in->nport) };
+		put(s, t, fl_box_slice(kind, in, &s->wants, &sh, &odd), digest);
+	}
 	return result(odd, what);
 }
 
@@ -169,9 +190,21 @@ int fl_store_put_pod(struct fl_store *s, const struct fl_pod_in *in, const char 
 	if (!in->meta.name.n)
 		return -EINVAL;
 	uint64_t digest = fl_digest_pod(in, &s->wants);
-	if (!unchanged(t, &in->meta, digest))
-		put(s, t, fl_box_pod(in, &s->wants, fl_intern_get(&s->interns, in->meta.ns), &odd), digest);
+	if (!unchanged(t, &in->meta, digest)) {
+		struct fl_shared sh = { .ns = fl_intern_get(&s->interns, in->meta.ns) };
+		put(s, t, fl_box_pod(in, &s->wants, &sh, &odd), digest);
+	}
 	return result(odd, what);
+}
+
+int fl_store_touch(struct fl_store *s, enum fl_kind kind, struct fl_str ns, struct fl_str name)
+{
+	struct table *t = &s->table[kind];
+	struct fl_object **at = find(t, kind == FL_KIND_NAMESPACE ? FL_STR("") : ns, name);
+	if (!at)
+		return -ENOENT;
+	(*at)->mark = t->mark;
+	return 0;
 }
 
 static void remove_at(struct fl_store *s, struct table *t, struct fl_object **at)
@@ -286,7 +319,7 @@ void fl_store_each(const struct fl_store *s, enum fl_kind kind, void (*fn)(void 
 }
 
 size_t fl_store_count(const struct fl_store *s, enum fl_kind kind) { return s->table[kind].n; }
-size_t fl_store_bytes(const struct fl_store *s) { return s->bytes + s->interns.bytes + s->bin.bytes; }
+size_t fl_store_bytes(const struct fl_store *s) { return s->bytes + s->interns.bytes + s->port_lists.bytes + s->bin.bytes; }
 struct fl_source_state *fl_store_source(struct fl_store *s) { return &s->source; }
 const struct fl_store_wants *fl_store_wants(const struct fl_store *s) { return &s->wants; }
 
@@ -312,5 +345,6 @@ void fl_store_destroy(struct fl_store *s)
 	}
 	fl_rcu_bin_finish(&s->bin);
 	fl_interns_finish(&s->interns);
+	fl_port_lists_finish(&s->port_lists);
 	free(s);
 }

@@ -83,7 +83,7 @@ struct fl_service {
 	struct fl_str external_name;
 };
 
-/* One entry an address. Offsets into `text`, 0: none. */
+/* One entry an address. Offsets into `text`, 0: none. Slices whose endpoints say nothing of themselves share their entries. */
 struct fl_endpoint { uint32_t hostname, pod, zone, node, spelling; uint8_t flags; };
 struct fl_slice {
 	struct fl_object o;
@@ -113,9 +113,13 @@ const struct fl_store_wants *fl_store_wants(const struct fl_store *s);
  * none (the bad part is left out, the rest kept: returns 1 then, with the words in *what when what is not NULL). */
 int fl_store_put_namespace(struct fl_store *s, const struct fl_meta_in *in);
 int fl_store_put_service(struct fl_store *s, const struct fl_service_in *in, const char **what);
+int fl_store_put_import(struct fl_store *s, const struct fl_service_in *in, const char **what); /* a ServiceImport, as a service */
 int fl_store_put_slice(struct fl_store *s, enum fl_kind kind, const struct fl_slice_in *in, const char **what);
 int fl_store_put_pod(struct fl_store *s, const struct fl_pod_in *in, const char **what);
 int fl_store_remove(struct fl_store *s, enum fl_kind kind, struct fl_str ns, struct fl_str name);        /* 0, -ENOENT */
+
+/* What a list names without saying more: it is still there, as it was. 0, -ENOENT. */
+int fl_store_touch(struct fl_store *s, enum fl_kind kind, struct fl_str ns, struct fl_str name);
 
 void fl_store_list_begin(struct fl_store *s, enum fl_kind kind);
 void fl_store_list_end(struct fl_store *s, enum fl_kind kind);  /* sweeps; the kind is synced from now on */
