@@ -1,4 +1,5 @@
 #include "kube/config.h"
+#include "base/log.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -138,9 +139,10 @@ int fl_kube_config_in_cluster(struct fl_kube_config *k, const char *folder, cons
 	if (!token)
 		return -EINVAL;
 	free(token);
-	/* client-go logs that and goes on with the system's roots */
 	if (!access(ca, R_OK))
 		k->ca.file = ca;
+	else                                    /* as client-go: the system's roots then */
+		fl_log(FL_ERROR, "plugin/kubernetes", "Expected to load root CA config from %s, but it cannot be read", ca);
 	return fl_kube_config_url(k, url, true, e);
 }
 

@@ -114,7 +114,7 @@ enum fl_remedy fl_remedy(enum fl_phase phase, bool paging, const struct fl_statu
 		return FL_FORGET;
 	if (st->code == 401)
 		return FL_SIGN_IN;
-	if (phase == FL_WATCHLIST && st->code != 429)
+	if (phase == FL_WATCHLIST && st->code != 429 && st->retry_after_s <= 0)
 		return FL_FALL_BACK;
 	return FL_BACK_OFF;
 }

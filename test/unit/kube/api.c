@@ -450,6 +450,21 @@ static void test_faults(void **state)
 	close_world(&w);
 }
 
+/* Something on the way cuts every connection as soon as it works: asked less and less often, though each time all went well. */
+static void test_flapping(void **state)
+{
+	(void)state;
+	struct world w;
+	open_world(&w, NULL);
+	for (int i = 0; i < 1000; i++) {
+		step(&w, 20 * FL_MS);
+		if (is_connected(&w, NULL))
+			call(&w.fake, "drop", "[]");
+	}
+	assert_in_range(asked(&w.fake, "watchlist"), 5, 14);
+	close_world(&w);
+}
+
 /* 429: not before it says, and up to a minute only. */
 static void test_retry_after(void **state)
 {
@@ -660,7 +675,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_watchlist), cmocka_unit_test(test_json), cmocka_unit_test(test_list), cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_selector), cmocka_unit_test(test_timeout), cmocka_unit_test(test_relist), cmocka_unit_test(test_recorded),
-		cmocka_unit_test(test_outage), cmocka_unit_test(test_faults), cmocka_unit_test(test_retry_after), cmocka_unit_test(test_dead_etcd),
+		cmocka_unit_test(test_outage), cmocka_unit_test(test_faults), cmocka_unit_test(test_flapping), cmocka_unit_test(test_retry_after), cmocka_unit_test(test_dead_etcd),
 		cmocka_unit_test(test_restored), cmocka_unit_test(test_silence), cmocka_unit_test(test_large), cmocka_unit_test(test_token),
 		cmocka_unit_test(test_client_certificate), cmocka_unit_test(test_metrics),
 	};

@@ -59,6 +59,8 @@ static void test_remedies(void **state)
 		{ FL_WATCHLIST, false, { .code = 410, .reason = "Expired" }, FL_FORGET },
 		{ FL_WATCHLIST, false, { .code = 504, .reason = "Timeout", .too_large_rv = true }, FL_FORGET },
 		{ FL_WATCHLIST, false, { .code = 504, .reason = "Timeout" }, FL_FALL_BACK },
+		{ FL_WATCHLIST, false, { .code = 503, .retry_after_s = 5 }, FL_BACK_OFF },
+		{ FL_WATCHLIST, false, { .code = 504, .retry_after_s = 1, .too_large_rv = true }, FL_FORGET },
 		{ FL_LIST, false, { .code = 504, .too_large_rv = true }, FL_FORGET }, { FL_LIST, false, { .code = 410 }, FL_FORGET },
 		{ FL_LIST, true, { .code = 410 }, FL_UNPAGED }, { FL_LIST, false, { .code = 403 }, FL_BACK_OFF },
 		{ FL_LIST, false, { .code = 404 }, FL_BACK_OFF }, { FL_LIST, true, { .code = 500 }, FL_BACK_OFF },
