@@ -1,0 +1,79 @@
+"""health, ready, prometheus and the logs, from outside: HTTP on a real server, lameduck, JSON lines, addresses that are none."""
+import json, re, time, urllib.error, urllib.request
+import dns.message
+from server import Server, free_port
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://localhost:{port}{path}", timeout=5) as r:
+            return r.status, r.read().decode(), r.headers["Content-Type"]
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode(), e.headers["Content-Type"]
+
+
+def ask(s, name="x.test.", rdtype="A", timeout=1.0):
+    reply = s.udp(dns.message.make_query(name, rdtype).to_wire(), timeout=timeout)
+    return dns.message.from_wire(reply) if reply else None
+
+
+def until(what, seconds=5):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_lameduck_serves_and_is_not_ready():
+    with Server(".:{port} {\n health :{h} {\n lameduck 2s\n }\n ready localhost:{r}\n whoami\n}\n", h=free_port(), r=free_port()) as s:
+        assert get(s.names["h"], "/health")[:2] == (200, "OK") and get(s.names["r"], "/ready")[:2] == (200, "OK")
+        began = time.monotonic()
+        s.signal("SIGTERM")
+        until(lambda: get(s.names["r"], "/ready")[:2] == (503, "Shutting down"), 1.5)
+        assert get(s.names["h"], "/health")[:2] == (200, "OK") and ask(s)
+        assert s.exit_code() == 0 and 1.9 < time.monotonic() - began < 8
+        assert "[INFO] plugin/health: Going into lameduck mode for 2s" in s.log()
+
+
+def test_metrics_over_a_reload():
+    corefile = ".:{port} {\n prometheus localhost:{m}\n %s\n}\n"
+    with Server(corefile % "whoami", m=free_port()) as s:
+        metrics = lambda query="": get(s.names["m"], "/metrics" + query)
+        labels = 'server="dns://:%d",' % s.port
+        assert all(ask(s) for _ in range(3))
+        status, text, kind = metrics()
+        assert status == 200 and kind.startswith("text/plain; version=0.0.4; charset=utf-8")
+        assert f'coredns_dns_requests_total{{family="1",proto="udp",{labels}type="A",view="",zone="."}} 3\n' in text
+        assert f'coredns_dns_responses_total{{plugin="whoami",rcode="NOERROR",{labels}view="",zone="."}} 3\n' in text
+        assert [x for x in metrics("?name%5B%5D=coredns_panics_total")[1].splitlines() if x[0] != "#"] == ["coredns_panics_total 0"]
+        s.write(corefile % "hosts {\n 10.0.0.1 x.test\n }")
+        s.signal("SIGUSR1")
+        until(lambda: 'name="hosts"' in metrics()[1] and 'name="whoami"' not in metrics()[1])
+        assert re.search(r'^coredns_dns_requests_total\{.*type="A".*\} 3$', metrics()[1], re.M)
+
+
+def test_json_lines():
+    with Server(".:{port} {\n log\n acl {\n drop type MX\n }\n hosts {\n 10.0.0.1 x.test\n }\n}\n", args=["-log-format", "json"]) as s:
+        assert ask(s) and ask(s, 'a\\"b.test.', "TXT") and not ask(s, "m.test.", "MX", 0.3)
+        until(lambda: s.log().count('"plugin":"log"') == 3)
+        one, two, three = [x for x in map(json.loads, (x for x in s.log().splitlines() if x[0] == "{")) if x.get("plugin") == "log"]
+        assert (one["qname"], one["rcode"], one["level"], one["bufsize"], one["protocol"]) == ("x.test.", "NOERROR", "INFO", 512, "udp")
+        assert one["response_size"] == 12 + 12 + 22 and 0 <= one["duration_seconds"] < 1 and '"A IN x.test. udp' in one["msg"]
+        assert two["qname"] == 'a\\"b.test.' and two["rcode"] == "SERVFAIL"
+        assert three["rcode"] is None and three["response_size"] == 0
+
+
+def test_addresses_that_are_none():
+    with Server(".:{port} {\n ready 192.0.2.1:1\n prometheus 192.0.2.1:2\n whoami\n}\n") as s:
+        assert ask(s)
+        assert "[ERROR] plugin/ready: Failed to start ready handler: listen tcp 192.0.2.1:1: bind: cannot assign requested address" in s.log()
+        assert "[ERROR] Failed to start metrics handler: listen tcp 192.0.2.1:2: bind: cannot assign requested address" in s.log()
+
+
+def test_an_old_configuration_is_asked_until_the_new_one_serves():
+    """A reload that fails leaves /ready and /metrics as they were."""
+    with Server(".:{port} {\n ready localhost:{r}\n prometheus localhost:{m}\n whoami\n}\n", r=free_port(), m=free_port()) as s:
+        s.write(".:{port} {\n ready localhost:{r}\n prometheus localhost:{m}\n health 192.0.2.1:1\n whoami\n}\n")
+        s.signal("SIGUSR1")
+        s.wait_log("192.0.2.1:1: bind: cannot assign requested address")
+        assert get(s.names["r"], "/ready")[:2] == (200, "OK") and 'name="whoami"' in get(s.names["m"], "/metrics")[1] and ask(s)
