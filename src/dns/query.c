@@ -262,7 +262,7 @@ static void local_of(struct fl_client *c, const struct fl_listener *l, const str
 		memcpy(c->local.b, &way->local.v6, 16);
 		c->local.len = 16;
 	} else {
-		fl_addr_parse(l->group->host, &c->local);
+		c->local = l->local;
 	}
 }
 
@@ -277,9 +277,7 @@ static void client_fill(struct fl_block_q *b, const struct fl_request *r, const 
 	if (c->peer.len == 16)
 		c->scope = way->peer.v6.sin6_scope_id;
 	local_of(c, b->via, way);
-	int64_t port = 0;
-	fl_parse_int(fl_str(b->via->group->port), 0, 65535, &port);
-	c->local_port = (uint16_t)port;
+	c->local_port = b->via->port;
 }
 
 static void run(struct fl_block_q *b, const struct fl_request *r, const uint8_t *msg, size_t n)

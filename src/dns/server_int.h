@@ -17,6 +17,8 @@ struct fl_listener {
 	unsigned users;                 /* queries that will answer through it */
 	struct fl_shard_x *shard;
 	struct fl_group *group;         /* of the generation that serves now */
+	struct fl_addr local;           /* its host and port, read once */
+	uint16_t port;
 	char key[96];                   /* "dns://127.0.0.1:53" */
 	struct fl_listener *next;
 };

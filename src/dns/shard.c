@@ -51,7 +51,12 @@ static void udp_ready(struct fl_io *io, uint32_t events)
 
 static void group_put(struct fl_listener *l, struct fl_group *g)
 {
+	int64_t port = 0;
 	l->group = g;
+	l->local = (struct fl_addr){ 0 };
+	fl_addr_parse(g->host, &l->local);
+	fl_parse_int(fl_str(g->port), 0, 65535, &port);
+	l->port = (uint16_t)port;
 	l->tcp.read_ns = g->read_ns ? g->read_ns : READ_S * FL_SEC;
 	l->tcp.write_ns = g->write_ns ? g->write_ns : WRITE_S * FL_SEC;
 	l->tcp.idle_ns = g->idle_ns ? g->idle_ns : IDLE_S * FL_SEC;
