@@ -7,7 +7,11 @@
 /* Bodies of one read went into the store: publish. */
 static void on_batch(void *arg) { fl_store_flush(((struct fl_source_api *)arg)->store); }
 
-static struct fl_tls_creds *creds(void *arg, struct fl_err *e) { return fl_kube_auth_creds(&((struct fl_source_api *)arg)->auth, e); }
+static struct fl_tls_creds *creds(void *arg, struct fl_err *e)
+{
+	struct fl_source_api *a = arg;
+	return fl_kube_auth_creds(&a->auth, e);
+}
 
 void fl_source_api_alive(struct fl_source_api *a)
 {
@@ -50,7 +54,8 @@ static const struct fl_source_ops api_ops = { destroy, relist };
 
 static char *copy(struct fl_str s) { return fl_xstrndup(s.p, s.n); }
 
-struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *loop, const struct fl_source_config *cfg, struct fl_err *e)
+struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *loop, const struct fl_source_config *cfg,
+	struct fl_err *e)
 {
 	struct fl_source_api *a = fl_xalloc(sizeof *a);
 	a->base.ops = &api_ops;

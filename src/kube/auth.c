@@ -48,7 +48,8 @@ static bool read_token(struct fl_kube_auth *a, uint64_t now_ns)
 		if (text)
 			fl_log(FL_ERROR, WHO, "Unable to rotate token: read empty token from file \"%s\"", a->cfg->token_file);
 		else
-			fl_log(FL_ERROR, WHO, "Unable to rotate token: failed to read token file \"%s\": %s", a->cfg->token_file, e.msg);
+			fl_log(FL_ERROR, WHO, "Unable to rotate token: failed to read token file \"%s\": %s", a->cfg->token_file,
+				e.msg);
 	}
 	bool changed = token.n && !(old && fl_str_is(token, old + strlen("Bearer ")));
 	if (changed)
@@ -81,8 +82,11 @@ static bool changed(struct stat *stamp, const struct fl_kube_pem *pem)
 
 static bool files_changed(struct fl_kube_auth *a)
 {
-	bool ca = changed(&a->stamp[0], &a->cfg->ca), cert = changed(&a->stamp[1], &a->cfg->cert), key = changed(&a->stamp[2], &a->cfg->key);
-	return ca || cert || key;
+	const struct fl_kube_pem *pem[] = { &a->cfg->ca, &a->cfg->cert, &a->cfg->key };
+	bool any = false;
+	for (unsigned i = 0; i < FL_COUNT(pem); i++)    /* each, so that all stamps are new */
+		any = changed(&a->stamp[i], pem[i]) || any;
+	return any;
 }
 
 /* The value; *file is what to free, when it came from there. */

@@ -70,7 +70,8 @@ int fl_kube_faults_end(const struct fl_kube_faults *f, struct fl_err *e)
 
 static int bad_url(struct fl_str text, struct fl_err *e)
 {
-	return fl_err_set(e, "failed to create kubernetes notification controller: \"host must be a URL or a host:port pair: \\\"%.*s\\\"\"",
+	return fl_err_set(e,
+		"failed to create kubernetes notification controller: \"host must be a URL or a host:port pair: \\\"%.*s\\\"\"",
 		FL_FMT(text));
 }
 
@@ -93,7 +94,9 @@ static bool host_port(struct fl_kube_config *k, struct fl_str s)
 		if (memchr(rest.p, ':', rest.n))
 			return false;
 	}
-	if (!host.n || memchr(host.p, '@', host.n) || memchr(host.p, ' ', host.n) || (rest.n && fl_parse_int(rest, 1, 65535, &port)))
+	if (!host.n || memchr(host.p, '@', host.n) || memchr(host.p, ' ', host.n))
+		return false;
+	if (rest.n && fl_parse_int(rest, 1, 65535, &port))
 		return false;
 	k->host = keep(k, host);
 	k->port = (uint16_t)port;
@@ -130,7 +133,8 @@ int fl_kube_config_url(struct fl_kube_config *k, struct fl_str text, bool tls, s
 int fl_kube_config_in_cluster(struct fl_kube_config *k, const char *folder, const char *host, const char *port, struct fl_err *e)
 {
 	if (!host || !*host || !port || !*port)
-		return fl_err_set(e, "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
+		return fl_err_set(e,
+			"unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
 	struct fl_str url = fl_arena_printf(&k->mem, strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host, port);
 	const char *ca = fl_arena_printf(&k->mem, "%s/ca.crt", folder).p;
 	size_t n;
@@ -160,17 +164,20 @@ int fl_kube_config_check(struct fl_kube_config *k, const char *cluster, const ch
 	struct fl_err why;
 	bool cert = k->cert.file || k->cert.data.n, key = k->key.file || k->key.data.n;
 	if (cert && k->cert.file && k->cert.data.n)
-		fl_kube_fault(&f, "client-cert-data and client-cert are both specified for %s. client-cert-data will override.", user);
+		fl_kube_fault(&f, "client-cert-data and client-cert are both specified for %s. client-cert-data will override.",
+			user);
 	if (key && k->key.file && k->key.data.n)
 		fl_kube_fault(&f, "client-key-data and client-key are both specified for %s; client-key-data will override", user);
 	if (cert && !key)
-		fl_kube_fault(&f, "client-key-data or client-key must be specified for %s to use the clientCert authentication method.", user);
+		fl_kube_fault(&f,
+			"client-key-data or client-key must be specified for %s to use the clientCert authentication method.", user);
 	if (k->cert.file && !readable(k->cert.file, &why))
 		fl_kube_fault(&f, "unable to read client-cert %s for %s due to %s", k->cert.file, user, why.msg);
 	if (cert && k->key.file && !readable(k->key.file, &why))
 		fl_kube_fault(&f, "unable to read client-key %s for %s due to %s", k->key.file, user, why.msg);
 	if ((k->token || k->token_file) && k->username)
-		fl_kube_fault(&f, "more than one authentication method found for %s; found [token basicAuth], only one is allowed", user);
+		fl_kube_fault(&f, "more than one authentication method found for %s; found [token basicAuth], only one is allowed",
+			user);
 	if (k->ca.file && k->ca.data.n)
 		fl_kube_fault(&f, "certificate-authority-data and certificate-authority are both specified for %s. "
 			"certificate-authority-data will override.", cluster);

@@ -1,5 +1,5 @@
-/* config: how to reach an API server and who to be there: from an `endpoint`, from a kubeconfig, or from what a pod finds in itself.
- * Read and checked once, at start; what may change while running (token, certificates) stays a file name and is auth.h's.
+/* config: how to reach an API server and who to be there: from an `endpoint`, from a kubeconfig, or from what a pod finds in
+ * itself. Read and checked once, at start; what may change while running (token, certificates) stays a file name and is auth.h's.
  *
  * The words of errors are client-go's, so that what people find on the web about them stays true. */
 #pragma once

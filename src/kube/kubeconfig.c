@@ -1,5 +1,6 @@
 /* kubeconfig files (YAML, so JSON too) by libyaml's document tree. Lenient where client-go is: unknown keys are ignored, a context
- * without a user is anonymous. What this program cannot do yet (exec, auth-provider, impersonation, proxies) is an error that says so. */
+ * without a user is anonymous. What this program cannot do yet (exec, auth-provider, impersonation, proxies) is an error that says
+ * so. */
 #include "kube/config.h"
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -18,7 +19,10 @@ struct file {
 
 /* ---- the tree ---- */
 
-static struct fl_str text_of(const yaml_node_t *n) { return (struct fl_str){ (const char *)n->data.scalar.value, n->data.scalar.length }; }
+static struct fl_str text_of(const yaml_node_t *n)
+{
+	return (struct fl_str){ (const char *)n->data.scalar.value, n->data.scalar.length };
+}
 
 static const yaml_node_t *get(struct file *f, const yaml_node_t *map, const char *key)
 {
@@ -64,8 +68,8 @@ static const char *type_of(const yaml_node_t *n)
 static void wrong_type(struct file *f, const yaml_node_t *n, const char *where, const char *want)
 {
 	if (!f->bad)
-		fl_err_set(f->e, "error loading config file \"%s\": json: cannot unmarshal %s into Go struct field %s of type %s", f->path,
-			type_of(n), where, want);
+		fl_err_set(f->e, "error loading config file \"%s\": json: cannot unmarshal %s into Go struct field %s of type %s",
+			f->path, type_of(n), where, want);
 	f->bad = true;
 }
 
@@ -137,7 +141,8 @@ static bool entry(struct file *f, const char *list, const char *kind, const char
 		if (!n || n->type != YAML_SCALAR_NODE || !fl_str_is(text_of(n), name))
 			continue;
 		if (found && !f->bad) {
-			fl_err_set(f->e, "error loading config file \"%s\": duplicate name \"%s\" in list: %s", f->path, name, list);
+			fl_err_set(f->e, "error loading config file \"%s\": duplicate name \"%s\" in list: %s", f->path, name,
+				list);
 			f->bad = true;
 		}
 		found = true;
@@ -195,11 +200,11 @@ static int check_kind(struct file *f)
 	if (f->bad)
 		return -EINVAL;
 	if (root && root->type != YAML_MAPPING_NODE)
-		return fl_err_set(f->e, "error loading config file \"%s\": json: cannot unmarshal %s into Go value of type struct", f->path,
-			type_of(root));
+		return fl_err_set(f->e, "error loading config file \"%s\": json: cannot unmarshal %s into Go value of type struct",
+			f->path, type_of(root));
 	if ((version && strcmp(version, "v1")) || (kind && strcmp(kind, "Config")))
-		return fl_err_set(f->e, "error loading config file \"%s\": no kind \"%s\" is registered for version \"%s\"", f->path,
-			kind ? kind : "Config", version ? version : "v1");
+		return fl_err_set(f->e, "error loading config file \"%s\": no kind \"%s\" is registered for version \"%s\"",
+			f->path, kind ? kind : "Config", version ? version : "v1");
 	return 0;
 }
 
@@ -214,9 +219,11 @@ static int use(struct file *f, struct fl_str context)
 	if (!f->bad && context.n && !known)
 		return fl_err_set(f->e, "context \"%s\" does not exist", name);
 	if (!f->bad && name && !known)
-		return fl_err_set(f->e, "invalid configuration: [context was not found for specified context: %s, cluster has no server defined]",
+		return fl_err_set(f->e,
+			"invalid configuration: [context was not found for specified context: %s, cluster has no server defined]",
 			name);
-	const char *cluster = string(f, c, "Context.contexts.context.cluster"), *user = string(f, c, "Context.contexts.context.user");
+	const char *cluster = string(f, c, "Context.contexts.context.cluster");
+	const char *user = string(f, c, "Context.contexts.context.user");
 	if (entry(f, "users", "user", user, &u))
 		read_user(f, u, user);
 	known = entry(f, "clusters", "cluster", cluster, &c);
@@ -241,7 +248,8 @@ static int bad_yaml(const char *name, const yaml_parser_t *p, struct fl_err *e)
 	size_t line = p->context_mark.line ? p->context_mark.line : p->problem_mark.line;
 	if (!line)
 		return fl_err_set(e, "error loading config file \"%s\": yaml: %s", name, why);
-	return fl_err_set(e, "error loading config file \"%s\": yaml: line %zu: %s", name, line + (p->error == YAML_SCANNER_ERROR), why);
+	return fl_err_set(e, "error loading config file \"%s\": yaml: line %zu: %s", name, line + (p->error == YAML_SCANNER_ERROR),
+		why);
 }
 
 int fl_kube_config_file(struct fl_kube_config *k, const char *name, struct fl_str context, struct fl_err *e)

@@ -14,7 +14,8 @@ static const struct fl_resource resources[FL_KINDS] = {
 	[FL_KIND_SLICE] = { FL_KIND_SLICE, "/apis/discovery.k8s.io/v1/endpointslices", "*v1.EndpointSlice", "", "", false },
 	[FL_KIND_POD] = { FL_KIND_POD, "/api/v1/pods", "*v1.Pod",
 		"status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown", "", false },
-	[FL_KIND_IMPORT] = { FL_KIND_IMPORT, "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports", "*v1alpha1.ServiceImport", "", "", true },
+	[FL_KIND_IMPORT] = { FL_KIND_IMPORT, "/apis/multicluster.x-k8s.io/v1alpha1/serviceimports", "*v1alpha1.ServiceImport", "",
+		"", true },
 	[FL_KIND_MCSLICE] = { FL_KIND_MCSLICE, "/apis/discovery.k8s.io/v1/endpointslices", "*v1.EndpointSlice", "",
 		"multicluster.kubernetes.io/service-name", false },
 };

@@ -6,8 +6,9 @@
  *       │ 4xx, 5xx, ERROR                  ▲
  *       └────▶ LIST, page after page ──────┘
  *
- * A WatchList (initial events, a mark, then the watch on the same stream) is also the way to resume: from a version that the server
- * has forgotten it works where a plain watch gets 410, and from one ahead of the server it fails where a plain watch stays silent. */
+ * A WatchList (initial events, a mark, then the watch on the same stream) is also the way to resume: from a version that the
+ * server has forgotten it works where a plain watch gets 410, and from one ahead of the server it fails where a plain watch stays
+ * silent. */
 #pragma once
 #include "base/rng.h"
 #include "kube/decode.h"

@@ -71,8 +71,8 @@ static void log_failure(struct fl_reflector *r, const char *why)
 		return;
 	r->logged_ns = now(r);
 	snprintf(r->logged, sizeof r->logged, "%s", why);
-	fl_log(FL_ERROR, WHO, "Failed to watch: failed to %s %s: %s type=\"%s\"", r->phase == FL_WATCH ? "watch" : "list", r->res->type, why,
-		r->res->type);
+	fl_log(FL_ERROR, WHO, "Failed to watch: failed to %s %s: %s type=\"%s\"", r->phase == FL_WATCH ? "watch" : "list",
+		r->res->type, why, r->res->type);
 }
 
 /* Later again, with `then`. told_s: Retry-After. */
@@ -158,7 +158,8 @@ static void put(struct fl_reflector *r, const struct fl_decoded *d)
 		break;
 	}
 	if (ret && fl_log_every(10 * FL_SEC, &r->odd_ns))
-		fl_log(FL_WARN, WHO, "%s %.*s/%.*s: %s", r->res->type, FL_FMT(d->meta.ns), FL_FMT(d->meta.name), what ? what : "not usable");
+		fl_log(FL_WARN, WHO, "%s %.*s/%.*s: %s", r->res->type, FL_FMT(d->meta.ns), FL_FMT(d->meta.name),
+			what ? what : "not usable");
 }
 
 static void listed(struct fl_reflector *r)
@@ -269,7 +270,8 @@ static void refusal(struct fl_reflector *r)
 		for (size_t i = 0; i < n; i++)
 			if ((uint8_t)r->refusal[i] < ' ' || (uint8_t)r->refusal[i] > '~')
 				r->refusal[i] = '?';
-		snprintf(st.message, sizeof st.message, "the server answered %d%s%.*s", h->status, n ? ": " : "", (int)n, n ? r->refusal : "");
+		snprintf(st.message, sizeof st.message, "the server answered %d%s%.*s", h->status, n ? ": " : "", (int)n,
+			n ? r->refusal : "");
 	}
 	st.code = h->status;
 	if (h->retry_after_s > 0)
@@ -279,7 +281,10 @@ static void refusal(struct fl_reflector *r)
 
 /* ---- the request's own ---- */
 
-static struct fl_reflector *of(struct fl_http_req *req) { return (struct fl_reflector *)((char *)req - offsetof(struct fl_reflector, req)); }
+static struct fl_reflector *of(struct fl_http_req *req)
+{
+	return (struct fl_reflector *)((char *)req - offsetof(struct fl_reflector, req));
+}
 
 static void on_head(struct fl_http_req *req)
 {
@@ -312,7 +317,8 @@ static void on_body(struct fl_http_req *req, const uint8_t *p, size_t n)
 			broken(r, ret);
 	} else if (req->head.status == 200) {
 		char why[160];
-		snprintf(why, sizeof why, "unknown %s: \"%s\"", req->head.encoded ? "content encoding of" : "content type", req->head.content_type);
+		snprintf(why, sizeof why, "unknown %s: \"%s\"", req->head.encoded ? "content encoding of" : "content type",
+			req->head.content_type);
 		fail(r, why, 0);
 	} else if (r->refusal_n < REFUSAL_MAX) {
 		size_t take = n < REFUSAL_MAX - r->refusal_n ? n : REFUSAL_MAX - r->refusal_n;
@@ -365,7 +371,8 @@ static void on_end(struct fl_http_req *req, int err, const char *why)
 	} else if (r->phase == FL_WATCHLIST) {
 		fail(r, "the stream ended before all initial events came", 0);
 	} else if (now(r) - r->asked_ns < FL_SEC && !r->events) {
-		fail_to(r, "very short watch: unexpected watch close - watch lasted less than a second and no items received", 0, FL_WATCH);
+		fail_to(r, "very short watch: unexpected watch close - watch lasted less than a second and no items received", 0,
+			FL_WATCH);
 	} else {
 		again(r, FL_WATCH);             /* its time was over: the usual end */
 	}
@@ -394,7 +401,7 @@ static void ask(struct fl_reflector *r, enum fl_phase phase)
 	size_t n = fl_question_path(path, sizeof path - 1, r->res, &q);
 	path[n] = 0;
 	struct fl_http_header h[3] = {
-		{ "accept", r->res->json ? FL_STR("application/json") : FL_STR("application/vnd.kubernetes.protobuf,application/json") },
+		{ "accept", fl_str(r->res->json ? "application/json" : "application/vnd.kubernetes.protobuf,application/json") },
 		{ "user-agent", fl_str(a->user_agent) },
 	};
 	const char *who = fl_kube_auth_header(&a->auth, now(r));
@@ -435,7 +442,8 @@ static void silent(struct fl_reflector *r)
 		r->quiet_ns = r->quiet_ns * 2 < QUIET_MAX_NS ? r->quiet_ns * 2 : QUIET_MAX_NS;
 		again(r, FL_WATCHLIST);
 	} else {
-		fail(r, r->req.head.status ? "the server stopped in the middle of its answer" : "net/http: timeout awaiting response headers", 0);
+		fail(r, r->req.head.status ? "the server stopped in the middle of its answer" :
+			"net/http: timeout awaiting response headers", 0);
 	}
 }
 

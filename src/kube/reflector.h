@@ -1,6 +1,6 @@
-/* reflector: keeps one kind of object in the store equal to the server's, by the phases of policy.h. What it knows of the server goes
- * straight from the connection's buffer through the decoder into the store; objects are removed only by a DELETED event or at the
- * end of a whole list, never because the server cannot be heard.
+/* reflector: keeps one kind of object in the store equal to the server's, by the phases of policy.h. What it knows of the server
+ * goes straight from the connection's buffer through the decoder into the store; objects are removed only by a DELETED event or at
+ * the end of a whole list, never because the server cannot be heard.
  *
  * All reflectors of a source share its client, so on HTTP/2 one connection. One loop's. */
 #pragma once

@@ -10,6 +10,7 @@ struct fl_source_ops {
 /* Each source begins with this. */
 struct fl_source { const struct fl_source_ops *ops; };
 
-struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *loop, const struct fl_source_config *cfg, struct fl_err *e);
+struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *loop, const struct fl_source_config *cfg,
+	struct fl_err *e);
 struct fl_source *fl_source_manifests_create(struct fl_store *store, struct fl_loop *loop, const struct fl_source_config *cfg,
 	struct fl_err *e);

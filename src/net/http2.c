@@ -1,5 +1,5 @@
-/* HTTP/2 of the HTTP client, by nghttp2. Bytes go in through fl_http2_read(), frames that wait come out through fl_http2_fill(); the
- * session is never freed under one of its own callbacks, because those only call the asker, who can but cancel or queue. */
+/* HTTP/2 of the HTTP client, by nghttp2. Bytes go in through fl_http2_read(), frames that wait come out through fl_http2_fill();
+ * the session is never freed under one of its own callbacks, because those only call the asker, who can but cancel or queue. */
 #include "net/http_int.h"
 #include <errno.h>
 #include <nghttp2/nghttp2.h>

@@ -1,12 +1,12 @@
-/* http_client: GET requests to one server over a few kept connections: HTTP/2 (all requests on one connection) where TLS agreed on it
- * by ALPN, HTTP/1.1 else (a connection for each request that runs, idle ones are used again). Bodies are handed out piece by piece as
- * they arrive, straight from the buffer that the socket or TLS was read into; nothing is gathered.
+/* http_client: GET requests to one server over a few kept connections: HTTP/2 (all requests on one connection) where TLS agreed on
+ * it by ALPN, HTTP/1.1 else (a connection for each request that runs, idle ones are used again). Bodies are handed out piece by
+ * piece as they arrive, straight from the buffer that the socket or TLS was read into; nothing is gathered.
  *
  *   fl_http_get() → [queue] → head() → body()* → end(0)
  *                      └────────────┴──────────── end(-errno, why): not reached, cut off, broken
  *
- * A dead peer is noticed in about 15 s: by the kernel (keep-alive, TCP_USER_TIMEOUT), and on HTTP/2 by a PING after 10 s of silence.
- * How long an answer may take is the asker's business (fl_http_cancel). One loop's, one thread's. */
+ * A dead peer is noticed in about 15 s: by the kernel (keep-alive, TCP_USER_TIMEOUT), and on HTTP/2 by a PING after 10 s of
+ * silence. How long an answer may take is the asker's business (fl_http_cancel). One loop's, one thread's. */
 #pragma once
 #include "net/http1.h"
 #include "net/loop.h"

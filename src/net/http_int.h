@@ -1,5 +1,5 @@
-/* http_int: what the files of the HTTP client share. Callbacks never free a connection under somebody's feet: it is marked dead, and
- * swept where the outermost event ends (fl_http_leave). */
+/* http_int: what the files of the HTTP client share. Callbacks never free a connection under somebody's feet: it is marked dead,
+ * and swept where the outermost event ends (fl_http_leave). */
 #pragma once
 #include "net/http_client.h"
 #include "net/resolve.h"

@@ -32,7 +32,10 @@ struct fl_tls {
 
 /* ---- credentials ---- */
 
-static gnutls_datum_t datum(struct fl_str s) { return (gnutls_datum_t){ .data = (unsigned char *)(uintptr_t)s.p, .size = (unsigned)s.n }; }
+static gnutls_datum_t datum(struct fl_str s)
+{
+	return (gnutls_datum_t){ .data = (unsigned char *)(uintptr_t)s.p, .size = (unsigned)s.n };
+}
 
 static int load_ca(struct fl_tls_creds *c, struct fl_str pem, struct fl_err *e)
 {
@@ -211,7 +214,8 @@ int fl_tls_handshake(struct fl_tls *t, struct fl_err *e)
 			fl_err_set(e, "remote error: tls: %s", gnutls_alert_get_name(gnutls_alert_get(t->s)));
 		else if (ret == GNUTLS_E_PREMATURE_TERMINATION || ret == GNUTLS_E_PULL_ERROR)
 			fl_err_set(e, "EOF");
-		else if (ret == GNUTLS_E_UNEXPECTED_PACKET || ret == GNUTLS_E_RECORD_OVERFLOW || ret == GNUTLS_E_UNSUPPORTED_VERSION_PACKET)
+		else if (ret == GNUTLS_E_UNEXPECTED_PACKET || ret == GNUTLS_E_RECORD_OVERFLOW ||
+			 ret == GNUTLS_E_UNSUPPORTED_VERSION_PACKET)
 			fl_err_set(e, "tls: first record does not look like a TLS handshake");
 		else
 			fl_err_set(e, "tls: %s", gnutls_strerror(ret));

@@ -28,11 +28,11 @@ void fl_tls_destroy(struct fl_tls *t);          /* says goodbye if that does not
 int fl_tls_handshake(struct fl_tls *t, struct fl_err *e);
 struct fl_str fl_tls_alpn(const struct fl_tls *t);      /* what was agreed; "" nothing */
 
-/* As read and write: bytes, 0 at the end (read), -EAGAIN, -errno, -EPROTO for what TLS calls an error. After -EAGAIN a write must be
- * repeated with the same bytes. */
+/* As read and write: bytes, 0 at the end (read), -EAGAIN, -errno, -EPROTO for what TLS calls an error. After -EAGAIN a write must
+ * be repeated with the same bytes. */
 ssize_t fl_tls_read(struct fl_tls *t, void *to, size_t n);
 ssize_t fl_tls_write(struct fl_tls *t, const void *from, size_t n);
-/* What the socket holds is fetched in one large piece, of which poll() knows nothing: whoever reads goes on until -EAGAIN. After this
- * nothing more is fetched before that, so that a busy peer does not hold its reader for ever. */
+/* What the socket holds is fetched in one large piece, of which poll() knows nothing: whoever reads goes on until -EAGAIN. After
+ * this nothing more is fetched before that, so that a busy peer does not hold its reader for ever. */
 void fl_tls_last(struct fl_tls *t);
 const char *fl_tls_reason(const struct fl_tls *t);      /* of the last -EPROTO */

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const uint8_t *end = (size_t)(all - p) < step ? all : p + step;
 		enum fl_http1_event ev;
 		while ((ev = fl_http1_next(&h, &p, end, &piece)) == FL_HTTP1_HEAD || ev == FL_HTTP1_BODY)
-			if (ev == FL_HTTP1_BODY && (!piece.n || (const uint8_t *)piece.p < data || (const uint8_t *)piece.p + piece.n > end))
+			if (ev == FL_HTTP1_BODY && (!piece.n || (const uint8_t *)piece.p < data ||
+				(const uint8_t *)piece.p + piece.n > end))
 				abort();
 		if (ev == FL_HTTP1_BAD || p > end || (ev == FL_HTTP1_MORE && p != end))
 			break;

@@ -70,7 +70,8 @@ static char reply[1 << 20];
 /* Calls a method of the fake; its answer as JSON text. */
 static const char *call(const struct fake *f, const char *method, const char *args)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->control), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->control),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	char head[128];
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
@@ -91,8 +92,10 @@ static const char *call(const struct fake *f, const char *method, const char *ar
 static void put_service(const struct fake *f, const char *name, const char *ip)
 {
 	char args[512];
-	snprintf(args, sizeof args, "[\"services\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"%s\", \"labels\": {\"n\": \"%s\"}}, "
-		"\"spec\": {\"type\": \"ClusterIP\", \"clusterIP\": \"%s\", \"clusterIPs\": [\"%s\"], \"ports\": [{\"port\": 80}]}}]", name, name, ip, ip);
+	snprintf(args, sizeof args,
+		"[\"services\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"%s\", \"labels\": {\"n\": \"%s\"}}, "
+		"\"spec\": {\"type\": \"ClusterIP\", \"clusterIP\": \"%s\", \"clusterIPs\": [\"%s\"], \"ports\": [{\"port\": "
+			"80}]}}]", name, name, ip, ip);
 	call(f, "put", args);
 }
 
@@ -134,7 +137,8 @@ static void step(struct world *w, uint64_t ns)
 }
 
 /* Until something is so: for a while of the world's time, and of real time too, because the child needs that to answer. */
-static bool run_until(struct world *w, bool (*good)(struct world *w, const void *arg), const void *arg, uint64_t virtual_ns, uint64_t step_ns)
+static bool run_until(struct world *w, bool (*good)(struct world *w, const void *arg), const void *arg, uint64_t virtual_ns,
+	uint64_t step_ns)
 {
 	for (unsigned i = 0; i < virtual_ns / step_ns || i < 10000; i++) {
 		if (good(w, arg))
@@ -145,7 +149,8 @@ static bool run_until(struct world *w, bool (*good)(struct world *w, const void 
 }
 
 /* It is not so in all that time. */
-static bool never(struct world *w, bool (*bad)(struct world *w, const void *arg), const void *arg, uint64_t virtual_ns, uint64_t step_ns)
+static bool never(struct world *w, bool (*bad)(struct world *w, const void *arg), const void *arg, uint64_t virtual_ns,
+	uint64_t step_ns)
 {
 	for (uint64_t spent = 0; spent < virtual_ns && !bad(w, arg); spent += step_ns)
 		step(w, step_ns);
@@ -159,7 +164,8 @@ static bool is_connected(struct world *w, const void *arg) { (void)arg; return f
 static bool has_ip(struct world *w, const void *arg)
 {
 	const char *const *want = arg;          /* name, address; NULL address: gone */
-	const struct fl_service *s = (const struct fl_service *)fl_store_find(w->store, FL_KIND_SERVICE, FL_STR("d"), fl_str(want[0]));
+	const struct fl_service *s = (const struct fl_service *)fl_store_find(w->store, FL_KIND_SERVICE, FL_STR("d"),
+		fl_str(want[0]));
 	char text[46];
 	if (!s || !want[1])
 		return !s && !want[1];
@@ -298,7 +304,8 @@ static void test_pages(void **state)
 	struct world w;
 	spawn(&w.fake, "--big 1200,1200");
 	call(&w.fake, "set", "{\"watchlist\": false}");
-	call(&w.fake, "fault", "{\"do\": \"status\", \"code\": 410, \"reason\": \"Expired\", \"res\": \"services\", \"verb\": \"list\"}");
+	call(&w.fake, "fault",
+		"{\"do\": \"status\", \"code\": 410, \"reason\": \"Expired\", \"res\": \"services\", \"verb\": \"list\"}");
 	open_source(&w, NULL);
 	sync_world(&w);
 	assert_int_equal(fl_store_count(w.store, FL_KIND_SERVICE), 1200);
@@ -361,7 +368,9 @@ static void test_recorded(void **state)
 		spawn(&w.fake, "");
 		const char *const res[] = { "services", "endpointslices", "namespaces" };
 		for (int k = 0; k < 3; k++) {
-			snprintf(args, sizeof args, "{\"do\": \"replay\", \"res\": \"%s\", \"file\": \"%s.watchlist.%s\", \"form\": \"%s\"}", res[k], res[k],
+			snprintf(args, sizeof args,
+				"{\"do\": \"replay\", \"res\": \"%s\", \"file\": \"%s.watchlist.%s\", \"form\": \"%s\"}", res[k],
+					res[k],
 				forms[i], i ? "json" : "proto");
 			call(&w.fake, "fault", args);
 		}
@@ -392,7 +401,8 @@ static void test_outage(void **state)
 	assert_int_equal(fl_store_count(w.store, FL_KIND_SERVICE), 2);
 	assert_true(fl_store_synced(w.store));
 	assert_false(fl_store_source(w.store)->connected);
-	assert_non_null(strstr(logged, "[ERROR] plugin/kubernetes: Failed to watch: failed to list *v1.Service: Get \"http://127.0.0.1:"));
+	assert_non_null(strstr(logged,
+		"[ERROR] plugin/kubernetes: Failed to watch: failed to list *v1.Service: Get \"http://127.0.0.1:"));
 	assert_non_null(strstr(logged, "/api/v1/services\": dial tcp 127.0.0.1:"));
 	assert_non_null(strstr(logged, ": connect: connection refused type=\"*v1.Service\"\n"));
 	call(&w.fake, "delete", "[\"services\", \"a\", \"d\"]");
@@ -413,13 +423,17 @@ static void test_faults(void **state)
 {
 	(void)state;
 	static const char *const faults[] = {
-		"\"do\": \"drop\"", "\"do\": \"reset\"", "\"do\": \"cut\", \"bytes\": 0", "\"do\": \"cut\", \"bytes\": 30", "\"do\": \"cut\", \"bytes\": 300",
+		"\"do\": \"drop\"", "\"do\": \"reset\"", "\"do\": \"cut\", \"bytes\": 0", "\"do\": \"cut\", \"bytes\": 30",
+			"\"do\": \"cut\", \"bytes\": 300",
 		"\"do\": \"junk\"", "\"do\": \"garbage\"", "\"do\": \"huge\"", "\"do\": \"type\", \"type\": \"text/html\"",
 		"\"do\": \"status\", \"code\": 500", "\"do\": \"status\", \"code\": 503, \"text\": \"upstream is away\"",
-		"\"do\": \"status\", \"code\": 403", "\"do\": \"status\", \"code\": 410", "\"do\": \"status\", \"code\": 302, \"text\": \"\"",
-		"\"do\": \"error\", \"code\": 500", "\"do\": \"error\", \"code\": 410, \"reason\": \"Expired\"", "\"do\": \"error\", \"large\": true, \"code\": 504",
+		"\"do\": \"status\", \"code\": 403", "\"do\": \"status\", \"code\": 410",
+			"\"do\": \"status\", \"code\": 302, \"text\": \"\"",
+		"\"do\": \"error\", \"code\": 500", "\"do\": \"error\", \"code\": 410, \"reason\": \"Expired\"",
+			"\"do\": \"error\", \"large\": true, \"code\": 504",
 		"\"do\": \"replay\", \"file\": \"error.expired.pb\"", "\"do\": \"replay\", \"file\": \"error.toolargewatch.pb\"",
-		"\"do\": \"slow\", \"bytes\": 40", "\"do\": \"hang\"", "\"do\": \"stall\", \"bytes\": 0", "\"do\": \"stall\", \"bytes\": 150", "\"do\": \"nomark\"",
+		"\"do\": \"slow\", \"bytes\": 40", "\"do\": \"hang\"", "\"do\": \"stall\", \"bytes\": 0",
+			"\"do\": \"stall\", \"bytes\": 150", "\"do\": \"nomark\"",
 	};
 	struct world w;
 	open_world(&w, NULL);
@@ -427,7 +441,8 @@ static void test_faults(void **state)
 	for (unsigned i = 0; i < FL_COUNT(faults) * 2; i++) {
 		char args[256], ip[32];
 		bool watch = i % 2;             /* plain watches too: there after a clean end */
-		snprintf(args, sizeof args, "{%s, \"res\": \"services\", \"verb\": \"%s\"}", faults[i / 2], watch ? "watch" : "watchlist");
+		snprintf(args, sizeof args, "{%s, \"res\": \"services\", \"verb\": \"%s\"}", faults[i / 2], watch ? "watch" :
+			"watchlist");
 		call(&w.fake, "set", "{\"watchlist\": true}");
 		call(&w.fake, "fault", args);
 		if (watch)                      /* a list, so that a watch follows it */
@@ -474,7 +489,9 @@ static void test_retry_after(void **state)
 		struct world w;
 		char args[128];
 		spawn(&w.fake, "");
-		snprintf(args, sizeof args, "{\"do\": \"status\", \"code\": 429, \"retry_after\": %d, \"times\": 3, \"text\": \"Too many requests\"}", rows[i].told);
+		snprintf(args, sizeof args,
+			"{\"do\": \"status\", \"code\": 429, \"retry_after\": %d, \"times\": 3, \"text\": \"Too many requests\"}",
+				rows[i].told);
 		call(&w.fake, "fault", args);
 		open_source(&w, NULL);
 		uint64_t start = fl_clock_ns();
@@ -541,10 +558,12 @@ static void test_large(void **state)
 	sync_world(&w);
 	static char args[12 << 20];
 	for (int mb = 1; mb <= 9; mb += 8) {
-		size_t n = (size_t)snprintf(args, sizeof args, "[\"services\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"large\", \"annotations\": {\"x\": \"");
+		size_t n = (size_t)snprintf(args, sizeof args,
+			"[\"services\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"large\", \"annotations\": {\"x\": \"");
 		memset(args + n, 'x', (size_t)mb << 20);
 		n += (size_t)mb << 20;
-		strcpy(args + n, "\"}}, \"spec\": {\"type\": \"ClusterIP\", \"clusterIP\": \"10.0.9.9\", \"clusterIPs\": [\"10.0.9.9\"]}}]");
+		strcpy(args + n,
+			"\"}}, \"spec\": {\"type\": \"ClusterIP\", \"clusterIP\": \"10.0.9.9\", \"clusterIPs\": [\"10.0.9.9\"]}}]");
 		call(&w.fake, "put", args);
 		put_service(&w.fake, "a", mb == 1 ? "10.0.3.1" : "10.0.3.2");
 		if (mb == 1) {
@@ -586,7 +605,8 @@ static void test_token(void **state)
 	put_service(&w.fake, "a", "10.0.0.1");
 	write_file("token", "first\n");
 	snprintf(text, sizeof text, "clusters: [{name: k, cluster: {server: '%s', certificate-authority: pki/ca.crt}}]\n"
-		"users: [{name: u, user: {tokenFile: token}}]\ncontexts: [{name: c, context: {cluster: k, user: u}}]\ncurrent-context: c\n", w.fake.url);
+		"users: [{name: u, user: {tokenFile: token}}]\ncontexts: [{name: c, context: {cluster: k, user: "
+			"u}}]\ncurrent-context: c\n", w.fake.url);
 	write_file("kubeconfig", text);
 	snprintf(path, sizeof path, "%s/kubeconfig", dir);
 	struct fl_source_config cfg = { .kubeconfig = fl_str(path) };
@@ -616,7 +636,8 @@ static void test_client_certificate(void **state)
 	snprintf(key, sizeof key, "%s/pki/client.key", dir);
 	spawn(&w.fake, more);
 	put_service(&w.fake, "a", "10.0.0.1");
-	struct fl_source_config cfg = { .endpoint = fl_str(w.fake.url), .tls_cert = fl_str(cert), .tls_key = fl_str(key), .tls_ca = fl_str(ca) };
+	struct fl_source_config cfg = { .endpoint = fl_str(w.fake.url), .tls_cert = fl_str(cert), .tls_key = fl_str(key),
+		.tls_ca = fl_str(ca) };
 	open_source(&w, &cfg);
 	sync_world(&w);
 	close_source(&w);
@@ -648,9 +669,11 @@ static void test_metrics(void **state)
 	page[0] = 0;
 	fl_metric_expose(on_metrics, NULL);
 	const char *host = w.fake.url + 7;
-	snprintf(want, sizeof want, "coredns_kubernetes_rest_client_requests_total{code=\"422\",host=\"%s\",method=\"GET\"} 3\n", host);
+	snprintf(want, sizeof want, "coredns_kubernetes_rest_client_requests_total{code=\"422\",host=\"%s\",method=\"GET\"} 3\n",
+		host);
 	assert_non_null(strstr(page, want));
-	snprintf(want, sizeof want, "coredns_kubernetes_rest_client_request_duration_seconds_count{host=\"%s\",verb=\"GET\"} 3\n", host);
+	snprintf(want, sizeof want, "coredns_kubernetes_rest_client_request_duration_seconds_count{host=\"%s\",verb=\"GET\"} 3\n",
+		host);
 	assert_non_null(strstr(page, want));
 	close_world(&w);
 }
@@ -673,10 +696,14 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_watchlist), cmocka_unit_test(test_json), cmocka_unit_test(test_list), cmocka_unit_test(test_pages),
-		cmocka_unit_test(test_selector), cmocka_unit_test(test_timeout), cmocka_unit_test(test_relist), cmocka_unit_test(test_recorded),
-		cmocka_unit_test(test_outage), cmocka_unit_test(test_faults), cmocka_unit_test(test_flapping), cmocka_unit_test(test_retry_after), cmocka_unit_test(test_dead_etcd),
-		cmocka_unit_test(test_restored), cmocka_unit_test(test_silence), cmocka_unit_test(test_large), cmocka_unit_test(test_token),
+		cmocka_unit_test(test_watchlist), cmocka_unit_test(test_json), cmocka_unit_test(test_list),
+			cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_selector), cmocka_unit_test(test_timeout), cmocka_unit_test(test_relist),
+			cmocka_unit_test(test_recorded),
+		cmocka_unit_test(test_outage), cmocka_unit_test(test_faults), cmocka_unit_test(test_flapping),
+			cmocka_unit_test(test_retry_after), cmocka_unit_test(test_dead_etcd),
+		cmocka_unit_test(test_restored), cmocka_unit_test(test_silence), cmocka_unit_test(test_large),
+			cmocka_unit_test(test_token),
 		cmocka_unit_test(test_client_certificate), cmocka_unit_test(test_metrics),
 	};
 	if (!have_python()) {

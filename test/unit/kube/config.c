@@ -29,9 +29,11 @@ static const char *file(const char *name, const char *text)
 static void test_url(void **state)
 {
 	(void)state;
-	static const struct { const char *text; bool tls_settings, tls; const char *host; int port; const char *authority, *base, *prefix; } rows[] = {
+	static const struct { const char *text; bool tls_settings, tls; const char *host; int port; const char *authority, *base,
+		*prefix; } rows[] = {
 		{ "http://127.0.0.1:18080", false, false, "127.0.0.1", 18080, "127.0.0.1:18080", "http://127.0.0.1:18080", "" },
-		{ "https://api.example.com", false, true, "api.example.com", 443, "api.example.com", "https://api.example.com", "" },
+		{ "https://api.example.com", false, true, "api.example.com", 443, "api.example.com", "https://api.example.com",
+			"" },
 		{ "https://[fd00::1]:6443/k8s/clusters/c-1/?x=y#z", true, true, "fd00::1", 6443, "[fd00::1]:6443",
 			"https://[fd00::1]:6443/k8s/clusters/c-1", "/k8s/clusters/c-1" },
 		{ "http://[::1]/", true, false, "::1", 80, "[::1]", "http://[::1]", "" },
@@ -50,7 +52,8 @@ static void test_url(void **state)
 		assert_string_equal(k.prefix, rows[i].prefix);
 		fl_kube_config_finish(&k);
 	}
-	static const char *const bad[] = { "", "https://", "https://127.0.0.1:1:2/", "http:///x", "http://[::1", "http://[::1]x", "http://h:0",
+	static const char *const bad[] = { "", "https://", "https://127.0.0.1:1:2/", "http:///x", "http://[::1", "http://[::1]x",
+		"http://h:0",
 		"http://h:70000", "http://u:p@h/", "ftp://127.0.0.1", "http://a b/", "http://h:80x" };
 	for (size_t i = 0; i < FL_COUNT(bad); i++) {
 		struct fl_kube_config k = { .mem.limit = 65536 };
@@ -89,13 +92,16 @@ static void test_good(void **state)
 	assert_true(strstr(k.token_file, "/tok") && k.token_file[0] == '/');
 	fl_kube_config_finish(&k);
 	/* JSON; data; no user; the context that the program names */
-	assert_int_equal(load(&k, "{\"clusters\":[{\"name\":\"k\",\"cluster\":{\"server\":\"https://h\",\"certificate-authority-data\":\"aGFsbG8=\"}}],"
-		"\"contexts\":[{\"name\":\"one\",\"context\":{\"cluster\":\"k\",\"user\":\"gone\"}}],\"current-context\":\"two\"}", "one", &e), 0);
+	assert_int_equal(load(&k,
+		"{\"clusters\":[{\"name\":\"k\",\"cluster\":{\"server\":\"https://h\",\"certificate-authority-data\":\"aGFsbG8=\"}}],"
+		"\"contexts\":[{\"name\":\"one\",\"context\":{\"cluster\":\"k\",\"user\":\"gone\"}}],\"current-context\":\"two\"}",
+			"one", &e), 0);
 	assert_true(fl_str_is(k.ca.data, "hallo"));
 	assert_null(k.token);
 	fl_kube_config_finish(&k);
 	/* basic; insecure; anchors */
-	assert_int_equal(load(&k, "x: &srv https://h:8443\nclusters: [{name: k, cluster: {server: *srv, insecure-skip-tls-verify: yes}}]\n" CONTEXT
+	assert_int_equal(load(&k,
+		"x: &srv https://h:8443\nclusters: [{name: k, cluster: {server: *srv, insecure-skip-tls-verify: yes}}]\n" CONTEXT
 		USER("username: me, password: secret"), "", &e), 0);
 	assert_true(k.insecure);
 	assert_string_equal(k.authority, "h:8443");
@@ -118,29 +124,40 @@ static void test_refused(void **state)
 		{ CONTEXT CLUSTER(""), "nope", "context \"nope\" does not exist" },
 		{ "current-context: z\n" CLUSTER(""), "", "invalid configuration: [context was not found for specified context: z, "
 			"cluster has no server defined]" },
-		{ CONTEXT "clusters: [{name: k, cluster: {Server: x}}]\n", "", "invalid configuration: no server found for cluster \"k\"" },
+		{ CONTEXT "clusters: [{name: k, cluster: {Server: x}}]\n", "",
+			"invalid configuration: no server found for cluster \"k\"" },
 		{ "a: [", "", "error loading config file \"F\": yaml: line 1: did not find expected node content" },
 		{ "apiVersion: v2\n", "", "error loading config file \"F\": no kind \"Config\" is registered for version \"v2\"" },
-		{ CONTEXT CLUSTER("") USER("token: 5"), "", "error loading config file \"F\": json: cannot unmarshal number into Go struct field "
+		{ CONTEXT CLUSTER("") USER("token: 5"), "",
+			"error loading config file \"F\": json: cannot unmarshal number into Go struct field "
 			"AuthInfo.users.user.token of type string" },
-		{ CONTEXT CLUSTER("") USER("token: [a]"), "", "error loading config file \"F\": json: cannot unmarshal array into Go struct field "
+		{ CONTEXT CLUSTER("") USER("token: [a]"), "",
+			"error loading config file \"F\": json: cannot unmarshal array into Go struct field "
 			"AuthInfo.users.user.token of type string" },
-		{ CONTEXT CLUSTER(", insecure-skip-tls-verify: 'true'"), "", "error loading config file \"F\": json: cannot unmarshal string into "
+		{ CONTEXT CLUSTER(", insecure-skip-tls-verify: 'true'"), "",
+			"error loading config file \"F\": json: cannot unmarshal string into "
 			"Go struct field Cluster.clusters.cluster.insecure-skip-tls-verify of type bool" },
 		{ CONTEXT CLUSTER(", certificate-authority-data: '@@@'"), "",
 			"error loading config file \"F\": illegal base64 data at input byte 0" },
-		{ CONTEXT CLUSTER(", certificate-authority: /none/ca"), "", "invalid configuration: unable to read certificate-authority /none/ca "
+		{ CONTEXT CLUSTER(", certificate-authority: /none/ca"), "",
+			"invalid configuration: unable to read certificate-authority /none/ca "
 			"for k due to open /none/ca: no such file or directory" },
-		{ CONTEXT CLUSTER("") USER("client-certificate: /none/c"), "", "invalid configuration: [client-key-data or client-key must be "
-			"specified for u to use the clientCert authentication method., unable to read client-cert /none/c for u due to open /none/c: "
+		{ CONTEXT CLUSTER("") USER("client-certificate: /none/c"), "",
+			"invalid configuration: [client-key-data or client-key must be "
+			"specified for u to use the clientCert authentication method., unable to read client-cert /none/c for u "
+				"due to open /none/c: "
 			"no such file or directory]" },
-		{ CONTEXT CLUSTER("") USER("token: x, username: y"), "", "invalid configuration: more than one authentication method found for u; "
+		{ CONTEXT CLUSTER("") USER("token: x, username: y"), "",
+			"invalid configuration: more than one authentication method found for u; "
 			"found [token basicAuth], only one is allowed" },
 		{ CONTEXT CLUSTER("") USER("tokenFile: /none/t"), "", "open /none/t: no such file or directory" },
-		{ CONTEXT CLUSTER(", insecure-skip-tls-verify: true, certificate-authority-data: aGFsbG8="), "", "failed to create kubernetes "
+		{ CONTEXT CLUSTER(", insecure-skip-tls-verify: true, certificate-authority-data: aGFsbG8="), "",
+			"failed to create kubernetes "
 			"notification controller: \"specifying a root certificates file with the insecure flag is not allowed\"" },
-		{ CONTEXT CLUSTER(", proxy-url: 'http://p'"), "", "error loading config file \"F\": proxy-url of cluster \"k\" is not supported yet" },
-		{ CONTEXT CLUSTER("") USER("exec: {command: x}"), "", "error loading config file \"F\": exec of user \"u\" is not supported yet" },
+		{ CONTEXT CLUSTER(", proxy-url: 'http://p'"), "",
+			"error loading config file \"F\": proxy-url of cluster \"k\" is not supported yet" },
+		{ CONTEXT CLUSTER("") USER("exec: {command: x}"), "",
+			"error loading config file \"F\": exec of user \"u\" is not supported yet" },
 		{ CONTEXT CLUSTER("") USER("as: x"), "", "error loading config file \"F\": as of user \"u\" is not supported yet" },
 		{ CONTEXT CLUSTER("") USER("auth-provider: {name: gcp}"), "",
 			"error loading config file \"F\": auth-provider of user \"u\" is not supported yet" },
@@ -180,8 +197,10 @@ static void test_endpoint(void **state)
 	struct fl_source_config cfg = { .endpoint = FL_STR("10.1.2.3:6443"), .tls_ca = FL_STR("/x/ca"), .tls_cert = FL_STR("/x/c"),
 		.tls_key = FL_STR("/x/k") };
 	assert_int_equal(fl_kube_config_load(&k, &cfg, &e), -EINVAL);
-	assert_string_equal(e.msg, "invalid configuration: [unable to read client-cert /x/c for  due to open /x/c: no such file or directory, "
-		"unable to read client-key /x/k for  due to open /x/k: no such file or directory, unable to read certificate-authority /x/ca for  "
+	assert_string_equal(e.msg,
+		"invalid configuration: [unable to read client-cert /x/c for  due to open /x/c: no such file or directory, "
+		"unable to read client-key /x/k for  due to open /x/k: no such file or directory, unable to read "
+			"certificate-authority /x/ca for  "
 		"due to open /x/ca: no such file or directory]");
 	fl_kube_config_finish(&k);
 	k = (struct fl_kube_config){ 0 };
@@ -198,7 +217,8 @@ static void test_in_cluster(void **state)
 	struct fl_kube_config k = { .mem.limit = 65536, .tls_name = "" };
 	struct fl_err e = { "" };
 	assert_int_equal(fl_kube_config_in_cluster(&k, dir, "10.96.0.1", "", &e), -EINVAL);
-	assert_string_equal(e.msg, "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
+	assert_string_equal(e.msg,
+		"unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined");
 	assert_int_equal(fl_kube_config_in_cluster(&k, dir, "10.96.0.1", "443", &e), -EINVAL);
 	assert_non_null(strstr(e.msg, "/token: no such file or directory"));
 	file("token", "abc\n");
@@ -250,7 +270,8 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_url), cmocka_unit_test(test_good), cmocka_unit_test(test_refused), cmocka_unit_test(test_endpoint),
+		cmocka_unit_test(test_url), cmocka_unit_test(test_good), cmocka_unit_test(test_refused),
+			cmocka_unit_test(test_endpoint),
 		cmocka_unit_test(test_in_cluster), cmocka_unit_test(test_read_file),
 	};
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

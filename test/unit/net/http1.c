@@ -70,9 +70,11 @@ static void test_bad(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 20\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 099 x\r\n\r\n",
+		"HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 20\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "SSH-2.0-x\r\n\r\n",
+			"HTTP/1.1 099 x\r\n\r\n",
 		"HTTP/1.1 101 Switching\r\n\r\n", OK "no colon\r\n\r\n", OK ": empty\r\n\r\n", OK "Space : x\r\n\r\n",
-		OK "Content-Length: -1\r\n\r\n", OK "Content-Length: +1\r\n\r\n", OK "Content-Length: 1x\r\n\r\n", OK "Content-Length:\r\n\r\n",
+		OK "Content-Length: -1\r\n\r\n", OK "Content-Length: +1\r\n\r\n", OK "Content-Length: 1x\r\n\r\n",
+			OK "Content-Length:\r\n\r\n",
 		OK "Content-Length: 99999999999999999999\r\n\r\n", OK "Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
 		OK "Transfer-Encoding: gzip\r\n\r\n", OK "Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
 		OK "Transfer-Encoding: chunked\r\n\r\n\r\n", OK "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n",
@@ -109,7 +111,8 @@ static void test_endless(void **state)
 static void test_fields(void **state)
 {
 	(void)state;
-	struct outcome o = run(FL_STR(OK "CONTENT-TYPE:  application/json; x \r\nRetry-After: 7\r\nContent-Encoding: gzip\r\n\r\nabc"), 4);
+	struct outcome o = run(FL_STR(OK "CONTENT-TYPE:  application/json; x \r\nRetry-After: 7\r\nContent-Encoding: "
+		"gzip\r\n\r\nabc"), 4);
 	assert_int_equal(o.last, FL_HTTP1_MORE);
 	assert_string_equal(o.h.head.content_type, "application/json; x");
 	assert_int_equal(o.h.head.retry_after_s, 7);
@@ -117,7 +120,8 @@ static void test_fields(void **state)
 	assert_int_equal(o.n, 3);
 	assert_true(fl_http1_closed(&o.h));             /* no length: the end is where the peer closes */
 	assert_false(o.h.keep);
-	o = run(FL_STR(OK "Retry-After: Fri, 02 Jan 2026 03:04:05 GMT\r\nContent-Encoding: identity\r\nContent-Length: 9\r\n\r\nabc"), 99);
+	o = run(FL_STR(OK "Retry-After: Fri, 02 Jan 2026 03:04:05 GMT\r\nContent-Encoding: identity\r\nContent-Length: "
+		"9\r\n\r\nabc"), 99);
 	assert_int_equal(o.h.head.retry_after_s, -1);
 	assert_false(o.h.head.encoded);
 	assert_false(fl_http1_closed(&o.h));
@@ -132,7 +136,8 @@ static void test_fields(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_endless), cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_endless),
+			cmocka_unit_test(test_fields),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,7 +203,8 @@ struct ask {
 	bool renew;
 };
 
-struct world { struct fl_loop *loop; struct fl_http_client *client; struct fl_tls_trust trust; struct ask ask[6]; int left, batches; };
+struct world { struct fl_loop *loop; struct fl_http_client *client; struct fl_tls_trust trust; struct ask ask[6]; int left,
+	batches; };
 
 static struct ask *of(struct fl_http_req *r) { return (struct ask *)r; }
 
@@ -418,11 +419,13 @@ static void one_tls(const struct fl_tls_trust *trust, const char *name, bool wan
 static void test_tls(void **state)
 {
 	(void)state;
-	struct fl_tls_trust good = { .ca = text(pki.ca) }, bad = { .ca = text(other.ca) }, any = { .ca = text(other.ca), .insecure = true };
+	struct fl_tls_trust good = { .ca = text(pki.ca) }, bad = { .ca = text(other.ca) }, any = { .ca = text(other.ca),
+		.insecure = true };
 	struct fl_tls_trust mine = { .ca = text(pki.ca), .cert = text(pki.cert), .key = text(pki.key) };
 	one_tls(&good, "", false, "", false);
 	one_tls(&good, "api.test", false, "", false);
-	one_tls(&good, "api.example", false, "tls: failed to verify certificate: x509: certificate is not valid for api.example", false);
+	one_tls(&good, "api.example", false, "tls: failed to verify certificate: x509: certificate is not valid for api.example",
+		false);
 	one_tls(&bad, "", false, "tls: failed to verify certificate: x509: certificate signed by unknown authority", false);
 	one_tls(&any, "api.example", false, "", false);
 	one_tls(&mine, "", true, "", true);
@@ -471,8 +474,10 @@ static void test_not_tls(void **state)
 
 struct h2_reply { const char *path; size_t size; uint32_t error; bool goaway, hold; };
 static const struct h2_reply replies[] = {
-	{ "/small", 10, 0, false, false }, { "/big", 3000000, 0, false, false }, { "/error", 10, NGHTTP2_INTERNAL_ERROR, false, false },
-	{ "/refuse", 0, NGHTTP2_REFUSED_STREAM, false, false }, { "/goaway", 100000, 0, true, false }, { "/hold", 10, 0, false, true },
+	{ "/small", 10, 0, false, false }, { "/big", 3000000, 0, false, false }, { "/error", 10, NGHTTP2_INTERNAL_ERROR, false,
+		false },
+	{ "/refuse", 0, NGHTTP2_REFUSED_STREAM, false, false }, { "/goaway", 100000, 0, true, false }, { "/hold", 10, 0, false,
+		true },
 };
 
 static ssize_t h2_read(nghttp2_session *h, int32_t id, uint8_t *buf, size_t n, uint32_t *flags, nghttp2_data_source *src, void *arg)
@@ -489,7 +494,8 @@ static ssize_t h2_read(nghttp2_session *h, int32_t id, uint8_t *buf, size_t n, u
 	return (ssize_t)n;
 }
 
-static int h2_header(nghttp2_session *h, const nghttp2_frame *f, const uint8_t *name, size_t nn, const uint8_t *v, size_t vn, uint8_t fl, void *arg)
+static int h2_header(nghttp2_session *h, const nghttp2_frame *f, const uint8_t *name, size_t nn, const uint8_t *v, size_t vn,
+	uint8_t fl, void *arg)
 {
 	(void)fl;
 	struct server *s = arg;
@@ -688,7 +694,8 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_keep), cmocka_unit_test(test_wrong), cmocka_unit_test(test_no_host), cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_keep), cmocka_unit_test(test_wrong), cmocka_unit_test(test_no_host),
+			cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_creds), cmocka_unit_test(test_tls), cmocka_unit_test(test_not_tls), cmocka_unit_test(test_h2),
 		cmocka_unit_test(test_h2_refused), cmocka_unit_test(test_h2_goaway), cmocka_unit_test(test_h2_silence),
 	};
