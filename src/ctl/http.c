@@ -150,6 +150,17 @@ static struct fl_http_face *route(struct listener *li, struct fl_str path)
 static void answer(struct fl_http_peers *ps, const struct fl_http_request *rq, struct fl_http_response *rs)
 {
 	struct listener *li = (struct listener *)((char *)ps - offsetof(struct listener, peers));
+	if (!fl_http_redirect(rs->location, sizeof rs->location, rq)) {
+		fl_http_not_found(rs);
+		return;
+	}
+	if (rs->location[0]) {
+		rs->status = 307;
+		rs->type = "text/html; charset=utf-8";
+		if (fl_str_is(rq->method, "GET") || fl_str_is(rq->method, "HEAD"))
+			fl_http_printf(rs, "<a href=\"%s\">Temporary Redirect</a>.\n\n", rs->location);
+		return;
+	}
 	struct fl_http_face *f = route(li, rq->path);
 	if (f)
 		f->fn(f->arg, rq, rs);

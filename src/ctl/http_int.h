@@ -16,6 +16,9 @@ int fl_http_read(char *p, size_t n, struct fl_http_head_in *h, const char **why)
 /* What of it is %XX becomes bytes; plus: '+' is a space. Length, or -1. to may be from. */
 int fl_http_unescape(char *to, struct fl_str from, bool plus);
 const char *fl_http_reason(int status);
+/* Go's ServeMux sends who asks for "//health" or "/a/../health" to "/health": fills location with that and the query, or leaves it empty
+ * when path is clean already. False: it has to go somewhere else, and there is no room to say so. */
+bool fl_http_redirect(char *location, size_t cap, const struct fl_http_request *rq);
 
 /* ---- faces (http.c) and connections (http_conn.c) ---- */
 

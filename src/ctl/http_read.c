@@ -217,10 +217,71 @@ bool fl_http_param(struct fl_str *rest, struct fl_http_param *p)
 	return false;
 }
 
+/* Folds path into to (as long): no empty, "." or ".." parts; a slash at its end stays. Length. */
+static size_t clean(char *to, struct fl_str path)
+{
+	bool slash = path.p[path.n - 1] == '/';
+	size_t n = 0;
+	while (path.n) {
+		struct fl_str part;
+		path = fl_str_cut(path, '/', &part);
+		if (fl_str_is(part, ".."))
+			while (n && to[--n] != '/')
+				;
+		if (!part.n || fl_str_is(part, ".") || fl_str_is(part, ".."))
+			continue;
+		to[n++] = '/';
+		memcpy(to + n, part.p, part.n);
+		n += part.n;
+	}
+	if (!n || slash)
+		to[n++] = '/';
+	return n;
+}
+
+/* s as it may stand in a header and between quotes in HTML; up to three times as long. */
+static size_t escape(char *to, struct fl_str s, const char *besides)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	size_t n = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr(besides, c))) {
+			to[n++] = c;
+			continue;
+		}
+		to[n++] = '%';
+		to[n++] = digits[(unsigned char)c >> 4];
+		to[n++] = digits[c & 15];
+	}
+	return n;
+}
+
+bool fl_http_redirect(char *location, size_t cap, const struct fl_http_request *rq)
+{
+	char path[FL_HTTP_HEAD];
+	location[0] = 0;
+	if (!rq->path.n || rq->path.p[0] != '/')
+		return true;
+	size_t n = clean(path, rq->path);
+	if (fl_str_eq(rq->path, (struct fl_str){ path, n }))
+		return true;
+	if (3 * (n + rq->query.n) + 2 > cap)
+		return false;
+	n = escape(location, (struct fl_str){ path, n }, "-_.~/$&+,:;=@");
+	if (rq->query.n) {
+		location[n++] = '?';
+		n += escape(location + n, rq->query, "-_.~/$&+,:;=@?%!*()[]");
+	}
+	location[n] = 0;
+	return true;
+}
+
 const char *fl_http_reason(int status)
 {
 	static const struct { int status; const char *words; } rows[] = {
-		{ 200, "OK" }, { 204, "No Content" }, { 301, "Moved Permanently" }, { 304, "Not Modified" }, { 400, "Bad Request" },
+		{ 200, "OK" }, { 204, "No Content" }, { 301, "Moved Permanently" }, { 304, "Not Modified" }, { 307, "Temporary Redirect" },
+		{ 400, "Bad Request" },
 		{ 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
 		{ 431, "Request Header Fields Too Large" },
 		{ 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 503, "Service Unavailable" },

@@ -30,6 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct fl_http_param param;
 		for (struct fl_str rest = h.rq.query; fl_http_param(&rest, &param);)
 			fl_assert(param.name.n + param.value.n <= sizeof param.bytes);
+		char location[256];
+		if (fl_http_redirect(location, sizeof location, &h.rq))
+			for (const char *c = location; *c; c++)
+				fl_assert(*c > ' ' && *c != 0x7f && (location[0] == '/' && location[1] != '/'));
 		/* Less than the head is nothing yet; more than it changes nothing. */
 		char *again = fl_xstrndup((const char *)data + at, (size_t)ret);
 		fl_assert(fl_http_read(again, (size_t)ret - 1, &part, &why) == 0);

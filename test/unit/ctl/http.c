@@ -137,6 +137,10 @@ static double dropped(const char *reason)
 	"X-Content-Type-Options: nosniff\r\nContent-Length: 19\r\n\r\n404 page not found\n"
 #define REFUSED(words, n) "HTTP/1.1 " words "\r\n" PLAIN "Content-Length: " #n "\r\nConnection: close\r\n\r\n" words
 
+#define X16 "xxxxxxxxxxxxxxxx"
+#define X64 X16 X16 X16 X16
+#define X256 X64 X64 X64 X64
+
 /* Requests and what Go's server says to them. */
 static void test_answers(void **state)
 {
@@ -167,6 +171,14 @@ static void test_answers(void **state)
 		{ "PUT /tree/a%2fb HTTP/1.1\r\nHost: a\r\n\r\n",
 		  "HTTP/1.1 200 OK\r\n" PLAIN "Content-Length: 15\r\n\r\nPUT /tree/a/b||", false },
 		{ "GET /tree/leaf HTTP/1.1\r\nHost: a\r\n\r\n", OK200, false },
+		/* sent to the clean path */
+		{ "GET //x/../health HTTP/1.1\r\nHost: a\r\n\r\n",
+		  "HTTP/1.1 307 Temporary Redirect\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /health\r\n"
+		  "Content-Length: 43\r\n\r\n<a href=\"/health\">Temporary Redirect</a>.\n\n", false },
+		{ "POST /../a%0d%0a%22/./?b=c%20<\"> HTTP/1.1\r\nHost: a\r\n\r\n",
+		  "HTTP/1.1 307 Temporary Redirect\r\nContent-Type: text/html; charset=utf-8\r\nLocation: /a%0D%0A%22/?b=c%20%3C%22%3E\r\n"
+		  "Content-Length: 0\r\n\r\n", false },
+		{ "GET //" X256 " HTTP/1.1\r\nHost: a\r\n\r\n", NOT_FOUND, false },
 		/* refused */
 		{ "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request", 15), true },
 		{ "GET /health\r\n\r\n", REFUSED("400 Bad Request", 15), true },
