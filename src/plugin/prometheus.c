@@ -2,6 +2,7 @@
  * and the plugin that answered are found, both by tables that chain() makes. */
 #include "base/log.h"
 #include "ctl/http.h"
+#include "ctl/process.h"
 #include "dns/plugin.h"
 #include "dns/stats.h"
 #include <errno.h>
@@ -154,6 +155,7 @@ static int start(void *inst, struct fl_err *e)
 	(void)e;
 	fl_grid_set(fl_metric_plain(&build_def, FL_VERSION, "", ""), 1);
 	fl_metric_plain(&panics_def);
+	fl_process_metrics();
 	for (struct shown *s = p->shown; s; s = s->next)
 		show(s->grid, true);
 	if (fl_http_listen(p->loop, p->addr, "/metrics", fl_http_metrics, NULL, &p->face, &why))

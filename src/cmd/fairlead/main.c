@@ -1,5 +1,6 @@
 /* fairlead: the DNS server. Takes CoreDNS's flags, prints what it prints, answers its signals. */
 #include "base/log.h"
+#include "base/metric.h"
 #include "cmd/fairlead/cpus.h"
 #include "cmd/fairlead/flags.h"
 #include "plugin/table.h"
@@ -250,5 +251,6 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "cannot start: %s\n", strerror(errno)), 1;
 	struct fl_process p = { .conf = flags.conf, .conf_given = flags.conf_given, .port = flags.port, .shards = fl_cpus(),
 				.dry = flags.check };
+	fl_metric_slots(p.shards + 1);
 	return serve(&p, known);
 }
