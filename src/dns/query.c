@@ -109,7 +109,8 @@ static void pack_fill(struct fl_pack *p, struct fl_query *q)
 	*p = (struct fl_pack){ .id = c->id, .opcode = c->opcode, .rcode = r->rcode, .qname = c->qname, .qtype = c->qtype,
 			       .qclass = c->qclass, .item = r->item, .n = r->n, .edns = c->edns, .udp_size = q->ask.udp_size,
 			       .edns_flags = c->edns_flags & 0xff00, .opt = r->opt, .ede = r->has_ede ? r->ede : -1,
-			       .ede_text = r->ede_text, .room = q->chain->seal_room };
+			       .ede_text = r->ede_text, .room = q->chain->seal_room,
+			       .tight_above = c->tcp ? 0 : c->peer.len == 4 ? 1480 : 1220 };
 	p->flags = (uint16_t)(FL_QR | c->opcode << 11 | ((kept | r->set) & ~r->clear));
 }
 
@@ -330,6 +331,9 @@ static void take(struct fl_listener *l, struct fl_conn *c, const struct fl_udp_w
 {
 	struct fl_request r;
 	enum fl_parsed verdict = fl_request_parse(&r, bytes, n, (uint16_t)(1 << FL_OP_QUERY | 1 << FL_OP_NOTIFY | l->group->opcodes));
+	bool foreign = r.qclass != FL_C_IN && !l->group->other_classes;
+	if (verdict == FL_PARSED_BADVERS && foreign)    /* CoreDNS looks at the class first */
+		verdict = FL_PARSED_OK;
 	if (verdict != FL_PARSED_OK) {
 		reject(l, c, way, &r, verdict, bytes);
 		return;
@@ -366,7 +370,8 @@ void fl_query_udp(struct fl_listener *l, const struct fl_udp_in *in)
 	if (in->cut) {                          /* longer than any query: CoreDNS calls it a format error */
 		struct fl_request r;
 		enum fl_parsed v = fl_request_parse(&r, in->bytes, in->n, 0xffff);
-		reject(l, NULL, &in->way, &r, v == FL_PARSED_DROP ? v : FL_PARSED_FORMERR, in->bytes);
+		bool kept = v == FL_PARSED_DROP || v == FL_PARSED_NOTIMP || v == FL_PARSED_FORMERR_BARE;
+		reject(l, NULL, &in->way, &r, kept ? v : FL_PARSED_FORMERR, in->bytes);
 		return;
 	}
 	take(l, NULL, &in->way, in->bytes, in->n);

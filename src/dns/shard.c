@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 enum { POOL_MIB = 64, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_INFLIGHT = 128, MAX_UNSENT = 1024 * 1024,
@@ -71,7 +70,7 @@ static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, st
 	l->tcp.on_gone = tcp_gone;
 	x->listener = l;
 	group_put(l, g);
-	int ret = fl_loop_add(x->sh.loop, &l->udp, EPOLLIN);
+	int ret = fl_loop_add_polled(x->sh.loop, &l->udp);
 	ret = ret ? ret : fl_tcp_listen(x->tcp, &l->tcp, s->tcp);
 	if (ret)
 		fl_log(FL_ERROR, NULL, "listener %s: %s", s->key, strerror(-ret));
@@ -203,6 +202,8 @@ static bool turn(void *arg)
 	x->sent_something = false;
 	if (x->gen)
 		fl_gen_flush(x->gen, &x->sh);
+	for (struct fl_retired *r = x->retired; r; r = r->next)
+		fl_gen_flush(r->gen, &x->sh);
 	if (x->retired)
 		retire_turn(x);
 	fl_rcu_quiescent();

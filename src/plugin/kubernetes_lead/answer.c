@@ -213,7 +213,7 @@ static enum fl_verdict forward_name(const struct kubernetes *k, struct fl_query 
 	if (n->dns_version)
 		return dns_version(k, q, n->zone);
 	q->res = (struct fl_reply){ .set = FL_AA, .live = true };
-	if (n->ns_dns && q->qtype != FL_T_TXT)
+	if (n->ns_dns && q->qtype != FL_T_TXT && q->qtype != FL_T_PTR)
 		return records_or_nothing(k, q, addresses ? fl_k8s_ns(k, q, n->zone, true) : 0, n->zone);
 	enum k8s_found f = fl_k8s_look(k, n, &h);
 	if (f == FOUND_NOTHING || (f == FOUND_EMPTY && q->qtype == FL_T_TXT))

@@ -8,9 +8,10 @@ enum { ENOUGH = 66000, SEEN = 4096 };
 /* Pairs that were made already: (target, port) and (target, address). */
 struct seen { uint64_t *slot; unsigned n; };
 
-static bool first_time(struct seen *s, uint64_t hash)
+static bool first_time(struct seen *s, uint64_t id, uint64_t with)
 {
-	hash |= 1;
+	uint64_t hash = (id ^ (with + 1) * 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ hash >> 32) | 1;
 	if (2 * s->n >= SEEN)
 		return true;
 	for (unsigned i = hash >> 40 & (SEEN - 1);; i = (i + 1) & (SEEN - 1)) {
@@ -104,8 +105,8 @@ static bool make_one(void *arg, const struct fl_slice *s, uint32_t slot, const s
 		return true;
 	uint64_t id = fl_hash(name, n);
 	const uint8_t *addr = s->addr + (size_t)slot * s->alen;
-	bool srv = first_time(&m->seen, id * 0x9e3779b97f4a7c15ull + (uint64_t)port->port + 1);
-	bool extra = first_time(&m->seen, id * 0xbf58476d1ce4e5b9ull ^ fl_hash(addr, s->alen));
+	bool srv = first_time(&m->seen, id, (uint64_t)port->port);
+	bool extra = first_time(&m->seen, id, fl_hash(addr, s->alen) | 1ull << 32);
 	if (!srv && !extra)
 		return true;
 	struct fl_name target = service_name(m, name, n);
@@ -163,6 +164,8 @@ static void of_pod(struct maker *m)
 	const struct k8s_name *n = &m->h->name;
 	struct fl_str label[] = { n->service, n->ns, FL_STR("pod") };
 	struct fl_name target = fl_k8s_join(m->q->arena, label, 3, n->zone);
+	for (unsigned i = 0; target.len && i < target.len - n->zone.len; i++)  /* what is ours in lower case, the zone as asked */
+		((uint8_t *)(uintptr_t)target.wire)[i] = fl_lower(target.wire[i]);
 	m->weight = 100;
 	if (!target.len)
 		return;
