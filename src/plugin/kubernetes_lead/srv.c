@@ -164,7 +164,7 @@ static void of_pod(struct maker *m)
 	const struct k8s_name *n = &m->h->name;
 	struct fl_str label[] = { n->service, n->ns, FL_STR("pod") };
 	struct fl_name target = fl_k8s_join(m->q->arena, label, 3, n->zone);
-	for (unsigned i = 0; target.len && i < target.len - n->zone.len; i++)  /* what is ours in lower case, the zone as asked */
+	for (int i = 0; target.len && i < target.len - n->zone.len; i++)  /* what is ours in lower case, the zone as asked */
 		((uint8_t *)(uintptr_t)target.wire)[i] = fl_lower(target.wire[i]);
 	m->weight = 100;
 	if (!target.len)
