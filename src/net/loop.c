@@ -2,12 +2,13 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { BATCH = 64 };
+enum { BATCH = 64, POLLED = 16 };
 
 struct post { struct post *next; void (*fn)(void *arg); void *arg; };
 
@@ -22,6 +23,9 @@ struct fl_loop {
 	void *arg;
 	struct epoll_event *batch;              /* events not yet handed out, so that fl_loop_del can withdraw one */
 	int batched;
+	struct pollfd poll[POLLED];             /* [0] is ep, the others those of polled[]; -1 and NULL: it was deleted */
+	struct fl_io *polled[POLLED];
+	unsigned npoll;
 	_Alignas(64) struct post *posts;        /* newest first; pushed by any thread */
 };
 
@@ -181,14 +185,38 @@ int fl_loop_add(struct fl_loop *l, struct fl_io *io, uint32_t events)
 	return ret;
 }
 
+int fl_loop_add_polled(struct fl_loop *l, struct fl_io *io)
+{
+	if (l->npoll == POLLED)
+		return fl_loop_add(l, io, EPOLLIN);
+	l->poll[l->npoll] = (struct pollfd){ .fd = io->fd, .events = POLLIN };
+	l->polled[l->npoll++] = io;
+	io->on = true;
+	return 0;
+}
+
+/* Deleted ones keep their place until the next wait, so that nobody's moves while they are handed out. */
+static bool unpoll(struct fl_loop *l, struct fl_io *io)
+{
+	for (unsigned i = 1; i < l->npoll; i++)
+		if (l->polled[i] == io) {
+			l->poll[i] = (struct pollfd){ .fd = -1 };
+			l->polled[i] = NULL;
+			return true;
+		}
+	return false;
+}
+
 int fl_loop_change(struct fl_loop *l, struct fl_io *io, uint32_t events) { return control(l, EPOLL_CTL_MOD, io, events); }
 
 void fl_loop_del(struct fl_loop *l, struct fl_io *io)
 {
 	if (!io->on)
 		return;
-	control(l, EPOLL_CTL_DEL, io, 0);
 	io->on = false;
+	if (unpoll(l, io))
+		return;
+	control(l, EPOLL_CTL_DEL, io, 0);
 	for (int i = 0; i < l->batched; i++)
 		if (l->batch[i].data.ptr == io)
 			l->batch[i].data.ptr = NULL;
@@ -209,6 +237,8 @@ struct fl_loop *fl_loop_create(void)
 		errno = e;
 		return NULL;
 	}
+	l->poll[0] = (struct pollfd){ .fd = l->ep, .events = POLLIN };
+	l->npoll = 1;
 	fl_loop_tick(l);
 	return l;
 }
@@ -254,18 +284,48 @@ static int wait_ms(struct fl_loop *l)
 	return ms > 3600000 ? 3600000 : (int)ms;
 }
 
+/* Waits; the number of events in batch. *polled: how many of the polled ones are ready. */
+static int await(struct fl_loop *l, struct epoll_event *batch, int timeout, int *polled)
+{
+	unsigned n = 1;
+	for (unsigned i = 1; i < l->npoll; i++)
+		if (l->polled[i]) {
+			l->polled[n] = l->polled[i];
+			l->poll[n++] = l->poll[i];
+		}
+	l->npoll = n;
+	*polled = 0;
+	if (n == 1)
+		return epoll_wait(l->ep, batch, BATCH, timeout);
+	int ready = poll(l->poll, n, timeout);
+	if (ready <= 0)
+		return 0;
+	*polled = ready - (l->poll[0].revents != 0);
+	return l->poll[0].revents ? epoll_wait(l->ep, batch, BATCH, 0) : 0;
+}
+
+static void run_polled(struct fl_loop *l)
+{
+	unsigned n = l->npoll;
+	for (unsigned i = 1; i < n; i++)
+		if (l->polled[i] && l->poll[i].revents)
+			l->polled[i]->fn(l->polled[i], (uint32_t)l->poll[i].revents);
+}
+
 /* One wait and what comes of it; true when anything ran or wants to. */
 static bool turn(struct fl_loop *l, int timeout)
 {
 	struct epoll_event batch[BATCH];
 	if (timeout && l->before)
 		l->before(l->arg);
-	int n = epoll_wait(l->ep, batch, BATCH, timeout);
+	int polled, n = await(l, batch, timeout, &polled);
 	if (timeout && l->after)
 		l->after(l->arg);
 	fl_loop_tick(l);
 	l->batch = batch;
 	l->batched = n > 0 ? n : 0;
+	if (polled)
+		run_polled(l);
 	bool posted = false;
 	for (int i = 0; i < n; i++) {
 		struct fl_io *io = batch[i].data.ptr;
@@ -279,7 +339,7 @@ static bool turn(struct fl_loop *l, int timeout)
 		run_posts(l);
 	bool fired = fire(l);
 	l->more = l->turn && l->turn(l->arg);
-	return n > 0 || fired || l->more;
+	return n > 0 || polled || fired || l->more;
 }
 
 void fl_loop_run(struct fl_loop *l)
