@@ -66,6 +66,8 @@ struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *l
 		return NULL;
 	}
 	fl_rng_init(&a->rng, 0);
+	const char *watchlist = getenv("KUBE_FEATURE_WatchListClient");
+	a->no_watchlist = watchlist && !strcmp(watchlist, "false");
 	a->user_agent = copy(fl_str(cfg->user_agent ? cfg->user_agent : "fairlead/" FL_VERSION));
 	a->labels = copy(cfg->labels);
 	a->namespace_labels = copy(cfg->namespace_labels);

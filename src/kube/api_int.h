@@ -11,6 +11,7 @@ struct fl_source_api {
 	struct fl_kube_auth auth;
 	struct fl_http_client *client;
 	struct fl_rng rng;
+	bool no_watchlist;              /* as client-go: KUBE_FEATURE_WatchListClient=false */
 	char *user_agent, *labels, *namespace_labels;
 	struct fl_reflector reflector[FL_KINDS];
 };

@@ -385,6 +385,10 @@ static const struct fl_http_ops http_ops = { on_head, on_body, on_end };
 static void ask(struct fl_reflector *r, enum fl_phase phase)
 {
 	struct fl_source_api *a = r->api;
+	if (phase == FL_WATCHLIST && a->no_watchlist) {
+		phase = FL_LIST;
+		r->refused = true;
+	}
 	bool newest = r->forget || !*r->rv;
 	struct fl_question q = {
 		.phase = phase, .prefix = a->config.prefix, .rv = newest ? "" : r->rv, .cont = r->cont ? r->cont : "",

@@ -181,9 +181,8 @@ static void expect(struct world *w, const char *name, const char *ip)
 		fail_msg("%s is not %s; log:\n%s", name, ip ? ip : "gone", logged);
 }
 
-static void open_source(struct world *w, const struct fl_source_config *more)
+static void open_store(struct world *w, const struct fl_store_wants *wants, const struct fl_source_config *more)
 {
-	struct fl_store_wants wants = { .kind = { [FL_KIND_NAMESPACE] = true, [FL_KIND_SERVICE] = true, [FL_KIND_SLICE] = true } };
 	struct fl_source_config cfg = more ? *more : (struct fl_source_config){ 0 };
 	struct fl_err e = { "" };
 	if (!cfg.endpoint.n && !cfg.kubeconfig.n)
@@ -192,10 +191,16 @@ static void open_source(struct world *w, const struct fl_source_config *more)
 	fl_log_capture(on_log, NULL);
 	fl_clock_virtual(3600 * FL_SEC);
 	w->loop = fl_loop_create();
-	w->store = fl_store_create(&wants);
+	w->store = fl_store_create(wants);
 	w->source = fl_source_api_create(w->store, w->loop, &cfg, &e);
 	if (!w->source)
 		fail_msg("%s", e.msg);
+}
+
+static void open_source(struct world *w, const struct fl_source_config *more)
+{
+	struct fl_store_wants wants = { .kind = { [FL_KIND_NAMESPACE] = true, [FL_KIND_SERVICE] = true, [FL_KIND_SLICE] = true } };
+	open_store(w, &wants, more);
 }
 
 static void open_world(struct world *w, const struct fl_source_config *more)
@@ -314,6 +319,19 @@ static void test_pages(void **state)
 	close_world(&w);
 }
 
+static void test_no_watchlist(void **state)
+{
+	(void)state;
+	struct world w;
+	setenv("KUBE_FEATURE_WatchListClient", "false", 1);
+	open_world(&w, NULL);
+	unsetenv("KUBE_FEATURE_WatchListClient");
+	events(&w);
+	assert_int_equal(asked(&w.fake, "watchlist"), 0);
+	assert_int_equal(asked(&w.fake, "list"), 1);
+	close_world(&w);
+}
+
 static void test_selector(void **state)
 {
 	(void)state;
@@ -325,6 +343,42 @@ static void test_selector(void **state)
 	assert_int_equal(fl_store_count(w.store, FL_KIND_NAMESPACE), 0);
 	put_service(&w.fake, "c", "10.0.0.3");
 	expect(&w, "c", "10.0.0.3");
+	close_world(&w);
+}
+
+/* The kinds that not everybody wants: pods without those that ended, imports as JSON (404 until the server knows them), their
+ * slices. */
+static void test_other_kinds(void **state)
+{
+	(void)state;
+	struct world w;
+	struct fl_store_wants wants = { .kind = { [FL_KIND_POD] = true, [FL_KIND_IMPORT] = true, [FL_KIND_MCSLICE] = true } };
+	spawn(&w.fake, "");
+	call(&w.fake, "set", "{\"crds\": []}");
+	call(&w.fake, "put", "[\"pods\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"up\"}, "
+		"\"status\": {\"phase\": \"Running\", \"podIP\": \"10.2.0.1\", \"podIPs\": [{\"ip\": \"10.2.0.1\"}]}}]");
+	call(&w.fake, "put", "[\"pods\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"over\"}, "
+		"\"status\": {\"phase\": \"Succeeded\", \"podIP\": \"10.2.0.2\", \"podIPs\": [{\"ip\": \"10.2.0.2\"}]}}]");
+	call(&w.fake, "put", "[\"serviceimports\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"imp\"}, "
+		"\"spec\": {\"type\": \"ClusterSetIP\", \"ips\": [\"10.3.0.1\"], \"ports\": [{\"port\": 80, \"protocol\": "
+			"\"TCP\"}]}}]");
+	for (int i = 0; i < 2; i++) {
+		char args[512];
+		snprintf(args, sizeof args,
+			"[\"endpointslices\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"sl%d\", \"labels\": {\"%s\": "
+			"\"imp\"}}, \"addressType\": \"IPv4\", \"endpoints\": [{\"addresses\": [\"10.4.0.1\"]}]}]", i,
+			i ? "multicluster.kubernetes.io/service-name" : "kubernetes.io/service-name");
+		call(&w.fake, "put", args);
+	}
+	open_store(&w, &wants, NULL);
+	assert_true(never(&w, is_synced, NULL, 2 * FL_SEC, 10 * FL_MS));
+	assert_non_null(strstr(logged, "failed to list *v1alpha1.ServiceImport: the server answered 404: 404 page not found"));
+	call(&w.fake, "set", "{\"crds\": [\"serviceimports\"]}");
+	sync_world(&w);
+	assert_int_equal(fl_store_count(w.store, FL_KIND_POD), 1);
+	assert_int_equal(fl_store_count(w.store, FL_KIND_MCSLICE), 1);
+	assert_non_null(fl_store_find(w.store, FL_KIND_MCSLICE, FL_STR("d"), FL_STR("sl1")));
+	assert_non_null(fl_store_find(w.store, FL_KIND_IMPORT, FL_STR("d"), FL_STR("imp")));
 	close_world(&w);
 }
 
@@ -698,7 +752,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_watchlist), cmocka_unit_test(test_json), cmocka_unit_test(test_list),
 			cmocka_unit_test(test_pages),
-		cmocka_unit_test(test_selector), cmocka_unit_test(test_timeout), cmocka_unit_test(test_relist),
+		cmocka_unit_test(test_selector), cmocka_unit_test(test_no_watchlist), cmocka_unit_test(test_timeout),
+			cmocka_unit_test(test_other_kinds), cmocka_unit_test(test_relist),
 			cmocka_unit_test(test_recorded),
 		cmocka_unit_test(test_outage), cmocka_unit_test(test_faults), cmocka_unit_test(test_flapping),
 			cmocka_unit_test(test_retry_after), cmocka_unit_test(test_dead_etcd),
