@@ -187,6 +187,8 @@ int fl_loop_add(struct fl_loop *l, struct fl_io *io, uint32_t events)
 
 int fl_loop_add_polled(struct fl_loop *l, struct fl_io *io)
 {
+	if (io->on)
+		return -EEXIST;
 	if (l->npoll == POLLED)
 		return fl_loop_add(l, io, EPOLLIN);
 	l->poll[l->npoll] = (struct pollfd){ .fd = io->fd, .events = POLLIN };

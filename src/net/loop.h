@@ -24,9 +24,9 @@ struct fl_loop *fl_loop_create(void);           /* NULL with errno */
 void fl_loop_destroy(struct fl_loop *l);
 
 int fl_loop_add(struct fl_loop *l, struct fl_io *io, uint32_t events);  /* 0 or -errno; level-triggered unless EPOLLET */
-/* For sockets that send much, level-triggered, for reading. A socket in an epoll set costs its sender: as each datagram leaves, the kernel
- * tells the set that there is room again, asked or not (200 ns of 1600). These are watched by poll() instead, which looks only while it
- * waits. Meant for a few; beyond a handful they are added as any other. */
+/* For sockets that send much: level-triggered, for reading. A socket in an epoll set costs its sender: as each datagram leaves, the
+ * kernel tells the set that there is room again, asked or not (200 ns of 1600). These are watched by poll(), which looks only while
+ * it waits. Meant for a few; beyond a handful they are added as any other. */
 int fl_loop_add_polled(struct fl_loop *l, struct fl_io *io);
 int fl_loop_change(struct fl_loop *l, struct fl_io *io, uint32_t events);
 void fl_loop_del(struct fl_loop *l, struct fl_io *io);                  /* before close(); harmless when it was not added */

@@ -107,6 +107,75 @@ static void test_delete_in_batch(void **state)
 	fl_loop_destroy(l);
 }
 
+/* ---- sockets watched by poll() ---- */
+
+enum { MANY = 20 };
+
+/* More than poll() takes: the last are in the epoll set, and nobody can tell. Everyone is read, from either; then none is. */
+static void test_polled(void **state)
+{
+	(void)state;
+	struct fl_loop *l = fl_loop_create();
+	struct peer p[MANY];
+	int fd[MANY][2];
+	for (int i = 0; i < MANY; i++) {
+		pair(fd[i]);
+		p[i] = (struct peer){ .io = { .fd = fd[i][0], .fn = on_readable }, .loop = l };
+		assert_int_equal(fl_loop_add_polled(l, &p[i].io), 0);
+		assert_int_equal(fl_loop_add_polled(l, &p[i].io), -EEXIST);
+	}
+	for (int round = 1; round <= 3; round++) {
+		for (int i = 0; i < MANY; i++)
+			assert_int_equal(write(fd[i][1], "x", 1), 1);
+		fl_loop_run_until_idle(l);
+		for (int i = 0; i < MANY; i++)
+			assert_int_equal(p[i].got, round == 3 && i % 3 == 0 ? 2 : round);
+		/* From here on these are silent, and the others keep their places. */
+		for (int i = 0; round == 2 && i < MANY; i += 3)
+			fl_loop_del(l, &p[i].io);
+	}
+	for (int i = 0; i < MANY; i++) {
+		fl_loop_del(l, &p[i].io);
+		assert_int_equal(write(fd[i][1], "x", 1), 1);
+	}
+	waits = 0;
+	fl_loop_run_until_idle(l);
+	assert_int_equal(waits, 1);     /* with nothing to poll the loop is as it was */
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(p[i].got, i % 3 ? 3 : 2);
+		close(fd[i][0]);
+		close(fd[i][1]);
+	}
+	fl_loop_destroy(l);
+}
+
+/* A polled one that is ready with others frees first a polled one, then one of the epoll set: their events are lost. */
+static void test_polled_deletes(void **state)
+{
+	(void)state;
+	for (int set = 0; set < 2; set++) {
+		struct fl_loop *l = fl_loop_create();
+		int fd[2][2];
+		pair(fd[0]);
+		pair(fd[1]);
+		struct peer *victim = calloc(1, sizeof *victim);
+		*victim = (struct peer){ .io = { .fd = fd[1][0], .fn = on_readable }, .loop = l };
+		struct peer p = { .io = { .fd = fd[0][0], .fn = on_readable }, .loop = l, .victim = victim };
+		assert_int_equal(fl_loop_add_polled(l, &p.io), 0);
+		assert_int_equal(set ? fl_loop_add(l, &victim->io, EPOLLIN) : fl_loop_add_polled(l, &victim->io), 0);
+		assert_int_equal(write(fd[0][1], "x", 1), 1);
+		assert_int_equal(write(fd[1][1], "x", 1), 1);
+		fl_loop_run_until_idle(l);
+		assert_int_equal(p.got, 1);
+		assert_null(p.victim);
+		fl_loop_del(l, &p.io);
+		close(fd[0][0]);
+		close(fd[0][1]);
+		close(fd[1][1]);
+		fl_loop_destroy(l);
+	}
+}
+
 /* ---- what a lone packet costs ---- */
 
 static int befores, afters, turns, more;
@@ -364,6 +433,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_io), cmocka_unit_test(test_delete_in_batch), cmocka_unit_test(test_one_wait_a_packet),
 		cmocka_unit_test(test_heap), cmocka_unit_test(test_timer_callbacks), cmocka_unit_test(test_real_time),
+		cmocka_unit_test(test_polled), cmocka_unit_test(test_polled_deletes),
 		cmocka_unit_test(test_posts), cmocka_unit_test(test_post_in_post),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
