@@ -72,6 +72,11 @@ static int open_one(int type, struct fl_str host, uint16_t port, int family, boo
 		else
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
 	}
+	if (type == SOCK_DGRAM) {       /* room for what comes while the machine runs somebody else: forced where that is allowed */
+		int room = 4 << 20;
+		if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room))
+			setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+	}
 	if (any && type == SOCK_DGRAM) {
 		if (sa.sin6_family == AF_INET6)
 			on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
