@@ -1,4 +1,4 @@
-#include "plugin/kubernetes_lead/table.h"
+#include "plugin/kubernetes/table.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 #include "base/log.h"
-#include "plugin/kubernetes_lead/kubernetes.h"
+#include "plugin/kubernetes/kubernetes.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>

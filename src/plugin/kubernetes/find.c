@@ -1,4 +1,4 @@
-#include "plugin/kubernetes_lead/kubernetes.h"
+#include "plugin/kubernetes/kubernetes.h"
 
 /* The namespace is there, and it is one that the directive names. */
 bool fl_k8s_exposed(const struct kubernetes *k, struct fl_str ns)

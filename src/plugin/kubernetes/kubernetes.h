@@ -3,7 +3,7 @@
 #pragma once
 #include "dns/plugin.h"
 #include "kube/source.h"
-#include "plugin/kubernetes_lead/index.h"
+#include "plugin/kubernetes/index.h"
 
 enum k8s_pods { PODS_DISABLED, PODS_INSECURE };
 

@@ -1,4 +1,4 @@
-#include "plugin/kubernetes_lead/endpoints.h"
+#include "plugin/kubernetes/endpoints.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"

@@ -1,4 +1,4 @@
-#include "plugin/kubernetes_lead/kubernetes.h"
+#include "plugin/kubernetes/kubernetes.h"
 
 enum { LABELS = 8 };
 

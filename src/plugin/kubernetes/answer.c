@@ -1,4 +1,4 @@
-#include "plugin/kubernetes_lead/kubernetes.h"
+#include "plugin/kubernetes/kubernetes.h"
 #include <errno.h>
 
 enum { CHAIN_MAX = 10 };        /* aliases in a row, as CoreDNS */

@@ -1,5 +1,5 @@
 #include "base/rng.h"
-#include "plugin/kubernetes_lead/kubernetes.h"
+#include "plugin/kubernetes/kubernetes.h"
 #include <errno.h>
 
 /* No message holds more than 64 KiB: beyond this many bytes of records nothing is made, the packer cuts and says TC. */

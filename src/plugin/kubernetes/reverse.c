@@ -1,5 +1,5 @@
 /* From addresses to names: PTR, and the name servers of the zone, which are ourselves. */
-#include "plugin/kubernetes_lead/kubernetes.h"
+#include "plugin/kubernetes/kubernetes.h"
 #include <errno.h>
 
 enum { PTRS_MAX = 256, NS_MAX = 64 };
@@ -111,7 +111,7 @@ static int put_address(struct ptrs *p, unsigned i, enum fl_section sec, struct f
 	return set && fl_reply_add(p->q, sec, owner, set, false) ? 0 : -ENOMEM;
 }
 
-/* The services that select us, else ns.dns.zone with our own addresses (CoreDNS plugin/kubernetes_lead/ns.go). addresses_only: the answer to A
+/* The services that select us, else ns.dns.zone with our own addresses (CoreDNS plugin/kubernetes/ns.go). addresses_only: the answer to A
  * or AAAA of ns.dns.zone. */
 int fl_k8s_ns(const struct kubernetes *k, struct fl_query *q, struct fl_name zone, bool addresses_only)
 {

@@ -1,10 +1,10 @@
-#include "plugin/kubernetes_lead/index.h"
+#include "plugin/kubernetes/index.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "plugin/kubernetes_lead/endpoints.h"
-#include "plugin/kubernetes_lead/table.h"
+#include "plugin/kubernetes/endpoints.h"
+#include "plugin/kubernetes/table.h"
 #include <stdlib.h>
 
 enum { RECLAIM_BYTES = 1 << 20 };
