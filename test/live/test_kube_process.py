@@ -1,0 +1,147 @@
+"""The program on the fake API server: it follows, it survives, it says what is wrong. (What a real server does: test_real_api.py.)"""
+import subprocess
+import time
+import dns.message
+import dns.rcode
+import pytest
+from fakeapi import FakeAPI, make_certificates
+from server import BINARY, Server, peak_rss_kb
+
+COREFILE = "cluster.local:{port} {\n  errors\n  kubernetes cluster.local {\n    {api}\n  }\n  %s\n}\n"
+
+
+def service(name, ip, **meta):
+    return {"metadata": {"name": name, "namespace": "d", **meta}, "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip],
+                                                                            "ports": [{"port": 80, "protocol": "TCP"}]}}
+
+
+def ask(s, name):
+    reply = s.udp(dns.message.make_query(name + ".d.svc.cluster.local.", "A").to_wire(), timeout=3)
+    assert reply, "no answer; the log:\n" + s.log()
+    m = dns.message.from_wire(reply)
+    return m.answer[0][0].address if m.answer else dns.rcode.to_text(m.rcode())
+
+
+def becomes(s, name, want, seconds=10):
+    end = time.time() + seconds
+    while ask(s, name) != want:
+        assert time.time() < end, f"{name} is {ask(s, name)}, not {want}; the log:\n{s.log()}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def api():
+    with FakeAPI() as a:
+        a.put("namespaces", {"metadata": {"name": "d"}})
+        a.put("services", service("a", "10.0.0.1"))
+        yield a
+
+
+def serve(api, more="", **kw):
+    return Server(COREFILE % more, api="endpoint " + api.url, **kw)
+
+
+def test_follows(api):
+    with serve(api) as s:
+        assert ask(s, "a") == "10.0.0.1"
+        api.put("services", service("a", "10.0.0.2"))
+        becomes(s, "a", "10.0.0.2", 2)
+        api.delete("services", "a", "d")
+        becomes(s, "a", "NXDOMAIN", 2)
+        api.put("services", service("large", "10.0.0.4", annotations={"x": "y" * (1 << 20)}))
+        becomes(s, "large", "10.0.0.4", 5)
+        assert "Failed" not in s.log()
+
+
+def test_outage(api):
+    with serve(api) as s:
+        api.down()
+        s.wait_log("connection refused")
+        assert ask(s, "a") == "10.0.0.1"
+        api.put("services", service("b", "10.0.0.3"))
+        api.delete("services", "a", "d")
+        api.up()
+        becomes(s, "b", "10.0.0.3", 8)
+        becomes(s, "a", "NXDOMAIN", 1)
+
+
+def test_server_comes_after_us(api):
+    api.down()
+    with serve(api, wait=False) as s:
+        s.wait_log("waiting for Kubernetes API before starting server")
+        s.wait_log("CoreDNS-1.15.0", 15)
+        assert "starting server with unsynced Kubernetes API" in s.log()
+        assert ask(s, "a") == "SERVFAIL"
+        api.up()
+        becomes(s, "a", "10.0.0.1", 8)
+
+
+@pytest.mark.parametrize("fault", [dict(do="garbage"), dict(do="junk"), dict(do="cut", bytes=70), dict(do="huge"), dict(do="status", code=500),
+                                   dict(do="error", code=410, reason="Expired"), dict(do="type", type="text/html")])
+def test_faults(api, fault):
+    with serve(api) as s:
+        api.fault(**fault, times=4)
+        api.put("services", service("a", "10.0.0.2"))
+        becomes(s, "a", "10.0.0.2", 2)
+        api.drop()
+        api.put("services", service("a", "10.0.0.7"))
+        becomes(s, "a", "10.0.0.7", 15)
+        assert s.process.poll() is None
+
+
+def test_reload_keeps_what_it_has(api):
+    with serve(api) as s:
+        before = len(api.requests())
+        s.write(COREFILE % "whoami")
+        s.signal("SIGUSR1")
+        s.wait_log("Reloading complete")
+        assert ask(s, "a") == "10.0.0.1"
+        api.put("services", service("a", "10.0.0.2"))
+        becomes(s, "a", "10.0.0.2", 2)
+        assert len(api.requests()) == before
+
+
+def test_token_and_tls(tmp_path):
+    pki = make_certificates(tmp_path / "pki")
+    (tmp_path / "token").write_text("one")
+    with FakeAPI(tls=pki, token="one") as a:
+        a.put("namespaces", {"metadata": {"name": "d"}})
+        a.put("services", service("a", "10.0.0.1"))
+        (tmp_path / "kubeconfig").write_text(
+            f"clusters: [{{name: k, cluster: {{server: '{a.url}', certificate-authority: pki/ca.crt}}}}]\n"
+            "users: [{name: u, user: {tokenFile: token}}]\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n")
+        with Server(COREFILE % "", api=f"kubeconfig {tmp_path}/kubeconfig c") as s:
+            assert ask(s, "a") == "10.0.0.1"
+            a.set(token="two")
+            a.drop()
+            s.wait_log("Unauthorized")
+            (tmp_path / "token").write_text("two")
+            a.put("services", service("a", "10.0.0.2"))
+            becomes(s, "a", "10.0.0.2")
+
+
+def test_relist_needs_no_second_copy():
+    with FakeAPI() as a:
+        a.load_big(3000, 30000)
+        with serve(a) as s:
+            before = peak_rss_kb(s.process.pid)
+            for turn in range(2):
+                a.forget()
+                a.drop()
+                a.put("services", service("mark", f"10.0.0.{turn + 1}"))
+                a.put("namespaces", {"metadata": {"name": "d"}})
+                becomes(s, "mark", f"10.0.0.{turn + 1}")
+            assert peak_rss_kb(s.process.pid) <= before * 1.1
+
+
+@pytest.mark.parametrize("api,says", [
+    ("kubeconfig /none/kc", "plugin/kubernetes: stat /none/kc: no such file or directory"),
+    ("endpoint https://127.0.0.1:1:2/", 'plugin/kubernetes: failed to create kubernetes notification controller: "host must be a URL or a '
+                                        'host:port pair: \\"https://127.0.0.1:1:2/\\""'),
+    ("endpoint https://127.0.0.1:1\n    tls /x/c /x/k /x/ca", "plugin/kubernetes: invalid configuration: [unable to read client-cert /x/c for "),
+    ("ttl 7", "plugin/kubernetes: unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined"),
+])
+def test_bad_configuration(tmp_path, api, says):
+    (tmp_path / "Corefile").write_text(COREFILE.replace("{port}", "0").replace("{api}", api) % "")
+    p = subprocess.run([BINARY], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    assert p.returncode == 1 and says in p.stderr
