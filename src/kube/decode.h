@@ -45,7 +45,16 @@ struct fl_str fl_decoder_rv(const struct fl_decoder *d);        /* of the list, 
 struct fl_str fl_decoder_continue(const struct fl_decoder *d);
 
 /* ---- manifests ---- */
-/* Every object of a YAML (multi-document) or JSON text, `List` kinds unrolled, as a JSON text each with its kind; others than the
- * known kinds are counted in *skipped. fn non-zero stops. Errors name the line. */
-struct fl_manifest_object { struct fl_str kind, api_version; const char *json; size_t n; int line; };
+/* Every object of a YAML (multi-document) or JSON text, `List` kinds unrolled, as a JSON text that holds what this program reads of it, with the
+ * namespace filled in; others than the known kinds are counted in *skipped. fn non-zero stops. Errors name the line; what was given
+ * before is the receiver's to forget. */
+struct fl_manifest_object {
+	struct fl_str kind;
+	enum fl_kind store_kind;                /* FL_KINDS: a Node */
+	struct fl_str ns, name, service;        /* service: that a slice belongs to, by its label */
+	bool selects;                           /* a Service with a selector */
+	const char *json;
+	size_t n;
+	int line;
+};
 int fl_manifest_read(struct fl_str text, int (*fn)(void *arg, const struct fl_manifest_object *o), void *arg, unsigned *skipped, struct fl_err *e);

@@ -207,8 +207,7 @@ static bool colon_follows(const char *p, size_t n, size_t i)
 	return i < n && p[i] == ':';
 }
 
-/* The value of a key at the top of an object, as a span: strings without quotes (no escapes inside), objects whole. */
-static bool top_value(const char *p, size_t n, const char *key, struct fl_str *out)
+bool fl_json_top(const char *p, size_t n, const char *key, struct fl_str *out)
 {
 	int depth = 0;
 	bool string = false, hit = false;
@@ -243,7 +242,7 @@ static bool top_value(const char *p, size_t n, const char *key, struct fl_str *o
 
 int fl_json_event(const char *p, size_t n, struct fl_str *type, struct fl_str *object)
 {
-	return top_value(p, n, "type", type) && top_value(p, n, "object", object) ? 0 : -EBADMSG;
+	return fl_json_top(p, n, "type", type) && fl_json_top(p, n, "object", object) ? 0 : -EBADMSG;
 }
 
 int fl_json_list_meta(const char *p, size_t n, char *rv, size_t cap_rv, char *cont, size_t cap_cont)

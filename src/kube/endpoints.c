@@ -1,7 +1,7 @@
 #include "kube/endpoints.h"
-#include <stdio.h>
+#include <stdlib.h>
 
-enum { SLICES_MAX = 64 };
+enum { GROUPS_MAX = 64, PORTS_MAX = 64 };
 
 static const cJSON *at(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
 static const char *str(const cJSON *o, const char *key)
@@ -10,12 +10,17 @@ static const char *str(const cJSON *o, const char *key)
 	return cJSON_IsString(v) ? v->valuestring : "";
 }
 
+static const char *name_of(const cJSON *o) { return str(at(o, "metadata"), "name"); }
+static const char *ns_of(const cJSON *o) { return str(at(o, "metadata"), "namespace"); }
+
 static bool selected(const cJSON *selector, const cJSON *pod)
 {
 	const cJSON *labels = at(at(pod, "metadata"), "labels"), *want;
-	cJSON_ArrayForEach(want, selector)
-		if (!cJSON_IsString(want) || strcmp(str(labels, want->string), want->valuestring))
+	cJSON_ArrayForEach(want, selector) {
+		const cJSON *has = at(labels, want->string);
+		if (!cJSON_IsString(has) || strcmp(has->valuestring, str(selector, want->string)))
 			return false;
+	}
 	return true;
 }
 
@@ -28,14 +33,51 @@ static bool condition_ready(const cJSON *pod)
 	return false;
 }
 
-static bool node_there(const cJSON *pod, const cJSON *const *node, unsigned n)
+/* ---- the world ---- */
+
+static int by_namespace(const void *a, const void *b) { return strcmp(ns_of(*(cJSON *const *)a), ns_of(*(cJSON *const *)b)); }
+static int by_name(const void *a, const void *b) { return strcmp(name_of(*(cJSON *const *)a), name_of(*(cJSON *const *)b)); }
+
+void fl_endpoints_sort(struct fl_endpoints_world *w)
+{
+	if (w->npod)
+		qsort(w->pod, w->npod, sizeof *w->pod, by_namespace);
+	if (w->nnode)
+		qsort(w->node, w->nnode, sizeof *w->node, by_name);
+}
+
+/* The first pod of a namespace. */
+static unsigned pods_of(const struct fl_endpoints_world *w, const char *ns)
+{
+	unsigned from = 0, to = w->npod;
+	while (from < to) {
+		unsigned mid = from + (to - from) / 2;
+		if (strcmp(ns_of(w->pod[mid]), ns) < 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+static const cJSON *node_of(const struct fl_endpoints_world *w, const cJSON *pod)
 {
 	const char *name = str(at(pod, "spec"), "nodeName");
-	for (unsigned i = 0; i < n; i++)
-		if (!strcmp(str(at(node[i], "metadata"), "name"), name))
-			return true;
-	return n == 0;
+	unsigned from = 0, to = w->nnode;
+	while (from < to) {
+		unsigned mid = from + (to - from) / 2;
+		int cmp = strcmp(name_of(w->node[mid]), name);
+		if (!cmp)
+			return w->node[mid];
+		if (cmp < 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return NULL;
 }
+
+/* ---- ports ---- */
 
 /* A named container port of the same protocol; 0: none. */
 static int named_port(const cJSON *pod, const char *name, const char *protocol)
@@ -82,6 +124,8 @@ static bool same_ports(const struct fl_slice_in *s, const struct fl_port_in *p, 
 	return true;
 }
 
+/* ---- endpoints ---- */
+
 /* The pod's address of a family; p NULL: none. */
 static struct fl_str address(const cJSON *pod, bool v6)
 {
@@ -102,64 +146,123 @@ static uint8_t flags_of(const cJSON *service, const cJSON *pod)
 	return (uint8_t)((all || (serving && !leaving) ? FL_EP_READY : 0) | (serving ? FL_EP_SERVING : 0) | (leaving ? FL_EP_TERMINATING : 0));
 }
 
+/* Slices of one family, one for each set of ports that its pods have: a port's name may mean another number in each of them. */
 struct work {
 	struct fl_arena *a;
 	const cJSON *service;
-	bool v6;
-	struct fl_slice_in slice[SLICES_MAX];
-	unsigned n, most;
+	const struct fl_endpoints_world *world;
+	bool v6, full;
+	struct fl_slice_in slice[GROUPS_MAX];
+	unsigned n, cap[GROUPS_MAX];
 };
 
-static void add_pod(struct work *w, const cJSON *pod, struct fl_str ip)
+static struct fl_slice_in *slice_of(struct work *w, const struct fl_port_in *port, unsigned n)
 {
-	struct fl_port_in port[64];
-	unsigned n = ports_of(w->service, pod, port, FL_COUNT(port)), i = 0;
-	const cJSON *spec = at(pod, "spec"), *meta = at(w->service, "metadata");
+	unsigned i = 0;
 	while (i < w->n && !same_ports(&w->slice[i], port, n))
 		i++;
-	if (i == SLICES_MAX)
-		return;
+	if (i == GROUPS_MAX)
+		return NULL;
 	struct fl_slice_in *s = &w->slice[i];
 	if (i == w->n) {
-		w->n++;
-		*s = (struct fl_slice_in){ .service = fl_str(str(meta, "name")), .address_type = w->v6 ? FL_STR("IPv6") : FL_STR("IPv4"),
-					   .port = fl_copy(w->a, port, n * sizeof *port), .nport = n,
-					   .ep = fl_zalloc(w->a, w->most * sizeof *s->ep) };
-		s->meta.ns = fl_str(str(meta, "namespace"));
-		s->meta.name = fl_arena_printf(w->a, "%s.from-pods.%s.%u", str(meta, "name"), w->v6 ? "v6" : "v4", i);
+		*s = (struct fl_slice_in){ .service = fl_str(name_of(w->service)), .address_type = w->v6 ? FL_STR("IPv6") : FL_STR("IPv4"),
+					   .port = fl_copy(w->a, port, n * sizeof *port), .nport = n };
+		s->meta.ns = fl_str(ns_of(w->service));
+		s->meta.name = fl_arena_printf(w->a, "%s-pods-v%c-%u", name_of(w->service), w->v6 ? '6' : '4', i);
+		w->cap[w->n++] = 0;
 	}
-	struct fl_str *addr = fl_copy(w->a, &ip, sizeof ip);
-	bool named = *str(spec, "hostname") && !strcmp(str(spec, "subdomain"), str(meta, "name"));
-	s->ep[s->nep++] = (struct fl_endpoint_in){ .address = addr, .naddress = 1, .hostname = named ? fl_str(str(spec, "hostname")) : FL_STR(""),
-						   .pod = fl_str(str(at(pod, "metadata"), "name")), .node = fl_str(str(spec, "nodeName")),
-						   .flags = flags_of(w->service, pod) };
+	if (s->nep == w->cap[i]) {
+		unsigned cap = w->cap[i] ? 2 * w->cap[i] : 8;
+		struct fl_endpoint_in *ep = fl_alloc(w->a, cap * sizeof *ep);
+		if (!ep || !s->port || !s->meta.name.p) {
+			w->full = true;
+			return NULL;
+		}
+		if (s->nep)
+			memcpy(ep, s->ep, s->nep * sizeof *ep);
+		s->ep = ep;
+		w->cap[i] = cap;
+	}
+	return s;
 }
 
-void fl_endpoints_put(struct fl_store *store, struct fl_arena *a, const cJSON *service, const cJSON *const *pod, unsigned npod,
-		      const cJSON *const *node, unsigned nnode)
+static void add_pod(struct work *w, const cJSON *pod)
+{
+	const cJSON *spec = at(pod, "spec"), *node = node_of(w->world, pod);
+	const char *phase = str(at(pod, "status"), "phase");
+	bool unready_too = cJSON_IsTrue(at(at(w->service, "spec"), "publishNotReadyAddresses"));
+	struct fl_str ip = address(pod, w->v6);
+	if (!ip.n || !strcmp(phase, "Succeeded") || !strcmp(phase, "Failed") || (w->world->nnode && !node && !unready_too))
+		return;
+	struct fl_port_in port[PORTS_MAX];
+	unsigned n = ports_of(w->service, pod, port, PORTS_MAX);
+	struct fl_slice_in *s = slice_of(w, port, n);
+	struct fl_str *addr = s ? fl_copy(w->a, &ip, sizeof ip) : NULL;
+	if (!addr)
+		return;
+	bool named = *str(spec, "hostname") && !strcmp(str(spec, "subdomain"), name_of(w->service));
+	const cJSON *labels = at(at(node, "metadata"), "labels");
+	s->ep[s->nep++] = (struct fl_endpoint_in){ .address = addr, .naddress = 1, .hostname = named ? fl_str(str(spec, "hostname")) : FL_STR(""),
+						   .pod = fl_str(name_of(pod)), .node = fl_str(str(spec, "nodeName")),
+						   .zone = fl_str(str(labels, "topology.kubernetes.io/zone")), .flags = flags_of(w->service, pod) };
+}
+
+/* Families: those that the service names, else that of its address; headless: both. */
+static bool has_family(const cJSON *spec, bool v6)
+{
+	const cJSON *list = at(spec, "ipFamilies"), *ips = at(spec, "clusterIPs"), *v;
+	const char *one = str(spec, "clusterIP");
+	cJSON_ArrayForEach(v, list)
+		if (cJSON_IsString(v) && !strcmp(v->valuestring, v6 ? "IPv6" : "IPv4"))
+			return true;
+	if (cJSON_GetArraySize(list))
+		return false;
+	cJSON_ArrayForEach(v, ips)
+		if (cJSON_IsString(v) && strcmp(v->valuestring, "None") && (strchr(v->valuestring, ':') != NULL) == v6)
+			return true;
+	if (*one && strcmp(one, "None"))
+		return (strchr(one, ':') != NULL) == v6;
+	return !cJSON_GetArraySize(ips) || (cJSON_IsString(ips->child) && !strcmp(ips->child->valuestring, "None"));
+}
+
+/* The service's own labels, and those that the controller adds. */
+static struct fl_label_in *labels_of(struct fl_arena *a, const cJSON *service, unsigned *n)
+{
+	const cJSON *own = at(at(service, "metadata"), "labels"), *v;
+	const char *ip = str(at(service, "spec"), "clusterIP");
+	struct fl_label_in *to = fl_alloc(a, ((size_t)cJSON_GetArraySize(own) + 3) * sizeof *to);
+	*n = 0;
+	if (!to)
+		return NULL;
+	to[(*n)++] = (struct fl_label_in){ FL_STR("kubernetes.io/service-name"), fl_str(name_of(service)) };
+	to[(*n)++] = (struct fl_label_in){ FL_STR("endpointslice.kubernetes.io/managed-by"), FL_STR("endpointslice-controller.k8s.io") };
+	if (!*ip || !strcmp(ip, "None"))
+		to[(*n)++] = (struct fl_label_in){ FL_STR("service.kubernetes.io/headless"), FL_STR("") };
+	cJSON_ArrayForEach(v, own)      /* of equal keys the first counts */
+		if (cJSON_IsString(v))
+			to[(*n)++] = (struct fl_label_in){ fl_str(v->string), fl_str(v->valuestring) };
+	return to;
+}
+
+void fl_endpoints_make(struct fl_arena *a, const cJSON *service, const struct fl_endpoints_world *world, fl_endpoints_fn *fn, void *arg)
 {
 	const cJSON *spec = at(service, "spec"), *selector = at(spec, "selector");
 	if (!strcmp(str(spec, "type"), "ExternalName") || !cJSON_IsObject(selector) || !selector->child)
 		return;
 	for (int v6 = 0; v6 < 2; v6++) {
-		struct work *w = fl_zalloc(a, sizeof *w);
+		struct work *w = has_family(spec, v6) ? fl_zalloc(a, sizeof *w) : NULL;
+		unsigned nlabel;
 		if (!w)
-			return;
+			continue;
 		w->a = a;
 		w->service = service;
+		w->world = world;
 		w->v6 = v6;
-		w->most = npod;
-		for (unsigned i = 0; i < npod; i++) {
-			const char *phase = str(at(pod[i], "status"), "phase");
-			bool all = cJSON_IsTrue(at(spec, "publishNotReadyAddresses"));
-			struct fl_str ip = address(pod[i], v6);
-			if (strcmp(str(at(pod[i], "metadata"), "namespace"), str(at(service, "metadata"), "namespace")) || !ip.p ||
-			    !strcmp(phase, "Succeeded") || !strcmp(phase, "Failed") || !selected(selector, pod[i]) ||
-			    (!all && !node_there(pod[i], node, nnode)))
-				continue;
-			add_pod(w, pod[i], ip);
-		}
-		for (unsigned i = 0; i < w->n; i++)
-			fl_store_put_slice(store, FL_KIND_SLICE, &w->slice[i], NULL);
+		for (unsigned i = pods_of(world, ns_of(service)); i < world->npod && !strcmp(ns_of(world->pod[i]), ns_of(service)); i++)
+			if (selected(selector, world->pod[i]))
+				add_pod(w, world->pod[i]);
+		struct fl_label_in *label = labels_of(a, service, &nlabel);
+		for (unsigned i = 0; i < w->n && label && !w->full; i++)
+			fn(arg, &w->slice[i], label, nlabel);
 	}
 }

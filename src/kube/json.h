@@ -22,6 +22,8 @@ int fl_json_cut(struct fl_json_cutter *c, bool list, const char *p, size_t n, si
 int fl_json_cut_end(struct fl_json_cutter *c, bool list);       /* 0, -EBADMSG when something is half there */
 void fl_json_cut_finish(struct fl_json_cutter *c);
 
+/* The value of a key at the top of an object, as a span: strings without quotes (no escapes inside), objects and arrays whole. */
+bool fl_json_top(const char *p, size_t n, const char *key, struct fl_str *out);
 /* {"type":T,"object":O}: spans into p. */
 int fl_json_event(const char *p, size_t n, struct fl_str *type, struct fl_str *object);
 /* ListMeta's resourceVersion and continue; cut at the caps. */

@@ -1,125 +1,395 @@
-/* YAML (JSON among it) → trees, as sigs.k8s.io/yaml turns manifests into JSON: YAML 1.1 plain scalars, no tags, aliases followed within a
- * budget, so that a bomb is an error. */
+/* YAML → trees, from libyaml's events. Plain scalars are typed as by go-yaml v2 (YAML 1.1: yes is true, 010 is 8), keys become strings, << merges,
+ * aliases are copied. A text of n bytes may grow to trees of about 4n; past that it is a bomb. */
 #include "kube/yaml.h"
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <yaml.h>
 
-enum { DEPTH_MAX = 64, NODES_MAX = 1000000 };
+enum { DEPTH_MAX = 100, ANCHORS_MAX = 1000, ROOM = 1 << 20 };
 
-struct conversion { yaml_document_t *doc; unsigned nodes; struct fl_err *e; };
+struct size { size_t cost; int height; };
+struct anchor { char *name; cJSON *tree; struct size size; };
+struct reading {
+	yaml_parser_t parser;
+	size_t budget;
+	struct anchor anchor[ANCHORS_MAX];      /* of this document */
+	unsigned nanchor;
+	fl_tree_fn *fn;
+	void *arg;
+	int stop;                               /* what fn returned */
+	struct fl_err *e;
+};
 
-static bool one_of(struct fl_str s, const char *const *words)
+static bool fail(struct reading *r, const yaml_mark_t *at, const char *why)
+{
+	if (!r->e->msg[0] && !r->stop)
+		fl_err_set(r->e, "yaml: line %zu: %s", at->line + 1, why);
+	return false;
+}
+
+static bool next(struct reading *r, yaml_event_t *ev)
+{
+	if (yaml_parser_parse(&r->parser, ev))
+		return true;
+	const yaml_mark_t *at = r->parser.problem_mark.line ? &r->parser.problem_mark : &r->parser.context_mark;
+	return fail(r, r->parser.error == YAML_READER_ERROR ? &r->parser.mark : at, r->parser.problem ? r->parser.problem : "cannot be read");
+}
+
+/* ---- scalars ---- */
+
+static bool one_of(const char *s, const char *const *words)
 {
 	for (; *words; words++)
-		if (fl_str_is(s, *words))
+		if (!strcmp(s, *words))
 			return true;
 	return false;
 }
 
-static bool number(struct fl_str s, double *v)
+static bool all_in(const char *s, const char *set) { return *s && !s[strspn(s, set)]; }
+
+/* As Go's ParseInt(s, 0, 64): decimal, 0x, 0o or 0, 0b. */
+static bool integer(const char *s, double *v)
 {
-	char text[64], *end;
-	size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+');
-	if (i == s.n || s.n >= sizeof text || ((s.p[i] < '0' || s.p[i] > '9') && s.p[i] != '.'))
+	const char *digits = s + (*s == '-' || *s == '+');
+	int base = 10;
+	if (digits[0] == '0' && digits[1]) {
+		char c = digits[1] | 0x20;
+		base = c == 'x' ? 16 : c == 'b' ? 2 : 8;
+		digits += c == 'x' || c == 'b' || c == 'o' ? 2 : 1;
+	}
+	static const char set[] = "0123456789abcdefABCDEF";
+	char some[24];
+	snprintf(some, sizeof some, "%.*s", base == 16 ? 22 : base, set);
+	if (!all_in(digits, some))
 		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = 0;
-	for (const char *p = text; *p; p++)
-		if (!strchr("0123456789+-.eE", *p))
-			return false;
-	*v = strtod(text, &end);
-	return !*end && isfinite(*v) && strpbrk(text, "0123456789");
+	errno = 0;
+	unsigned long long u = strtoull(digits, NULL, base);
+	if (errno)
+		return false;
+	*v = *s == '-' ? -(double)u : (double)u;
+	return true;
 }
 
-static cJSON *scalar(const yaml_node_t *n)
+/* [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)? */
+static bool real(const char *s, double *v)
+{
+	const char *p = s + (*s == '-' || *s == '+');
+	size_t whole = strspn(p, "0123456789"), part = 0;
+	p += whole;
+	if (*p == '.')
+		p += 1 + (part = strspn(p + 1, "0123456789"));
+	if (!whole && !part)
+		return false;
+	if (*p == 'e' || *p == 'E') {
+		p += 1 + (p[1] == '-' || p[1] == '+');
+		size_t n = strspn(p, "0123456789");
+		if (!n)
+			return false;
+		p += n;
+	}
+	*v = strtod(s, NULL);
+	return !*p && isfinite(*v);
+}
+
+static bool number(const char *s, size_t n, double *v)
+{
+	char plain[64];
+	size_t k = 0;
+	if (!strchr("0123456789+-.", *s) || n >= sizeof plain)
+		return false;
+	for (; *s; s++)
+		if (*s != '_')                  /* 1_000 */
+			plain[k++] = *s;
+	plain[k] = 0;
+	return integer(plain, v) || real(plain, v);
+}
+
+static cJSON *scalar(struct reading *r, const yaml_event_t *ev)
 {
 	static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", NULL };
 	static const char *const no[] = { "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N", NULL };
 	static const char *const null[] = { "", "~", "null", "Null", "NULL", NULL };
-	struct fl_str s = { (const char *)n->data.scalar.value, n->data.scalar.length };
+	static const char *const endless[] = { ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF",
+					       ".nan", ".NaN", ".NAN", NULL };
+	const char *s = (const char *)ev->data.scalar.value;
 	double v;
-	if (n->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
-		return cJSON_CreateString(s.p);
+	if (memchr(s, 0, ev->data.scalar.length)) {
+		fail(r, &ev->start_mark, "a text with a NUL in it");
+		return NULL;
+	}
+	if (ev->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || ev->data.scalar.tag)     /* of the tags only !!str is any use in a manifest */
+		return cJSON_CreateString(s);
 	if (one_of(s, null))
 		return cJSON_CreateNull();
 	if (one_of(s, yes) || one_of(s, no))
 		return cJSON_CreateBool(one_of(s, yes));
-	return number(s, &v) ? cJSON_CreateNumber(v) : cJSON_CreateString(s.p);
-}
-
-static cJSON *convert(struct conversion *c, int index, int depth)
-{
-	const yaml_node_t *n = yaml_document_get_node(c->doc, index);
-	if (!n || depth > DEPTH_MAX || ++c->nodes > NODES_MAX) {
-		if (!c->e->msg[0])
-			fl_err_set(c->e, "yaml: line %zu: nested or repeated too much", n ? n->start_mark.line + 1 : 0);
+	if (one_of(s, endless)) {
+		fail(r, &ev->start_mark, "a number that JSON cannot hold");
 		return NULL;
 	}
-	if (n->type == YAML_SCALAR_NODE)
-		return scalar(n);
-	bool map = n->type == YAML_MAPPING_NODE;
-	cJSON *o = map ? cJSON_CreateObject() : cJSON_CreateArray();
-	if (map)
-		for (yaml_node_pair_t *p = n->data.mapping.pairs.start; o && p < n->data.mapping.pairs.top; p++) {
-			const yaml_node_t *k = yaml_document_get_node(c->doc, p->key);
-			cJSON *v = k && k->type == YAML_SCALAR_NODE ? convert(c, p->value, depth + 1) : NULL;
-			if (!v) {
-				if (!c->e->msg[0])
-					fl_err_set(c->e, "yaml: line %zu: a key that is no scalar", n->start_mark.line + 1);
-				cJSON_Delete(o);
-				return NULL;
-			}
-			cJSON_DeleteItemFromObjectCaseSensitive(o, (const char *)k->data.scalar.value);
-			cJSON_AddItemToObject(o, (const char *)k->data.scalar.value, v);
+	return number(s, ev->data.scalar.length, &v) ? cJSON_CreateNumber(v) : cJSON_CreateString(s);
+}
+
+/* ---- anchors ---- */
+
+static bool spend(struct reading *r, const yaml_mark_t *at, size_t cost)
+{
+	if (cost > r->budget)
+		return fail(r, at, "repeated too much");
+	r->budget -= cost;
+	return true;
+}
+
+static bool remember(struct reading *r, const yaml_mark_t *at, const yaml_char_t *name, const cJSON *tree, struct size size)
+{
+	if (!name)
+		return true;
+	if (r->nanchor == ANCHORS_MAX)
+		return fail(r, at, "too many anchors");
+	if (!spend(r, at, size.cost))
+		return false;
+	r->anchor[r->nanchor].name = strdup((const char *)name);
+	r->anchor[r->nanchor].tree = cJSON_Duplicate(tree, true);
+	r->anchor[r->nanchor++].size = size;
+	return true;
+}
+
+static void forget(struct reading *r)
+{
+	for (; r->nanchor; r->nanchor--) {
+		free(r->anchor[r->nanchor - 1].name);
+		cJSON_Delete(r->anchor[r->nanchor - 1].tree);
+	}
+}
+
+static cJSON *alias(struct reading *r, const yaml_event_t *ev, int depth, struct size *size)
+{
+	for (unsigned i = r->nanchor; i-- > 0;) {
+		const struct anchor *a = &r->anchor[i];
+		if (!a->name || strcmp(a->name, (const char *)ev->data.alias.anchor))
+			continue;
+		*size = a->size;
+		if (depth + a->size.height > DEPTH_MAX) {
+			fail(r, &ev->start_mark, "nested too deeply");
+			return NULL;
 		}
-	else
-		for (yaml_node_item_t *i = n->data.sequence.items.start; o && i < n->data.sequence.items.top; i++) {
-			cJSON *v = convert(c, *i, depth + 1);
-			if (!v) {
-				cJSON_Delete(o);
-				return NULL;
-			}
-			cJSON_AddItemToArray(o, v);
-		}
+		return spend(r, &ev->start_mark, a->size.cost) ? cJSON_Duplicate(a->tree, true) : NULL;
+	}
+	fail(r, &ev->start_mark, "unknown anchor");
+	return NULL;
+}
+
+/* ---- nodes ---- */
+
+static cJSON *node(struct reading *r, const yaml_event_t *ev, int depth, struct size *size);
+
+static void include(struct size *all, const struct size *one)
+{
+	all->cost += one->cost;
+	if (all->height < one->height + 1)
+		all->height = one->height + 1;
+}
+
+static bool sequence(struct reading *r, cJSON *o, int depth, struct size *size)
+{
+	for (yaml_event_t ev; next(r, &ev);) {
+		struct size of = { 0 };
+		bool end = ev.type == YAML_SEQUENCE_END_EVENT;
+		cJSON *v = end ? NULL : node(r, &ev, depth + 1, &of);
+		yaml_event_delete(&ev);
+		if (!v)
+			return end;
+		include(size, &of);
+		cJSON_AddItemToArray(o, v);
+	}
+	return false;
+}
+
+/* The elements of a list, one by one. */
+static bool items(struct reading *r)
+{
+	for (yaml_event_t ev; next(r, &ev);) {
+		struct size of = { 0 };
+		bool end = ev.type == YAML_SEQUENCE_END_EVENT;
+		int line = (int)ev.start_mark.line + 1;
+		cJSON *v = end ? NULL : node(r, &ev, 2, &of);
+		yaml_event_delete(&ev);
+		if (!v)
+			return end;
+		r->stop = r->fn(r->arg, v, line, true);
+		cJSON_Delete(v);
+		if (r->stop)
+			return false;
+	}
+	return false;
+}
+
+/* What << names: a map, or a list of maps of which the first wins. Keys that are there stay. */
+static void merge(cJSON *into, const cJSON *from)
+{
+	const cJSON *v;
+	cJSON_ArrayForEach(v, from)
+		if (cJSON_IsArray(from))
+			merge(into, v);
+		else if (!cJSON_GetObjectItemCaseSensitive(into, v->string))
+			cJSON_AddItemToObject(into, v->string, cJSON_Duplicate(v, true));
+}
+
+/* Of equal keys the last counts: it is put before the others, where look-ups find it first. */
+static void put(cJSON *o, const char *key, cJSON *v)
+{
+	cJSON_AddItemToObject(o, key, v);
+	if (o->child == v)
+		return;
+	cJSON_DetachItemViaPointer(o, v);
+	cJSON_InsertItemInArray(o, 0, v);
+}
+
+/* A key's text: 8080 and yes are keys too. */
+static bool key_of(struct reading *r, const yaml_event_t *ev, char **key, bool *merges)
+{
+	if (ev->type != YAML_SCALAR_EVENT)
+		return fail(r, &ev->start_mark, "a key that is no scalar");
+	cJSON *k = scalar(r, ev);
+	if (!k)
+		return false;
+	*merges = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !strcmp((const char *)ev->data.scalar.value, "<<");
+	*key = cJSON_IsString(k) ? strdup(k->valuestring) : cJSON_IsNull(k) ? strdup("null") : cJSON_PrintUnformatted(k);
+	struct size one = { 1 + ev->data.scalar.length, 0 };
+	bool ok = *key && remember(r, &ev->start_mark, ev->data.scalar.anchor, k, one);
+	cJSON_Delete(k);
+	return ok;
+}
+
+static bool value_of(struct reading *r, cJSON *o, cJSON *merges_from, const char *key, bool merges, int depth, struct size *size)
+{
+	yaml_event_t ev;
+	struct size of = { 0 };
+	bool ok = false;
+	if (!next(r, &ev))
+		return false;
+	if (depth == 0 && !strcmp(key, "items") && ev.type == YAML_SEQUENCE_START_EVENT) {
+		ok = items(r);
+		if (ok)
+			put(o, key, cJSON_CreateArray());
+	} else {
+		cJSON *v = node(r, &ev, depth + 1, &of);
+		ok = v != NULL;
+		if (v && merges)
+			cJSON_AddItemToArray(merges_from, v);
+		else if (v)
+			put(o, key, v);
+	}
+	yaml_event_delete(&ev);
+	include(size, &of);
+	size->cost += strlen(key);
+	return ok;
+}
+
+static bool mapping(struct reading *r, cJSON *o, int depth, struct size *size)
+{
+	cJSON *merges_from = cJSON_CreateArray();
+	bool ok = false;
+	for (yaml_event_t ev; next(r, &ev);) {
+		char *key = NULL;
+		bool merges = false, more = ev.type != YAML_MAPPING_END_EVENT;
+		ok = !more || (key_of(r, &ev, &key, &merges) && value_of(r, o, merges_from, key, merges, depth, size));
+		yaml_event_delete(&ev);
+		free(key);
+		if (!more)
+			merge(o, merges_from);
+		if (!ok || !more)
+			break;
+		ok = false;
+	}
+	cJSON_Delete(merges_from);
+	return ok;
+}
+
+/* The tree of the node that begins with ev; NULL: there are words, or fn said stop. */
+static cJSON *node(struct reading *r, const yaml_event_t *ev, int depth, struct size *size)
+{
+	const yaml_char_t *anchor = NULL;
+	cJSON *o = NULL;
+	bool ok = true;
+	*size = (struct size){ 1, 1 };
+	if (depth > DEPTH_MAX) {
+		fail(r, &ev->start_mark, "nested too deeply");
+		return NULL;
+	}
+	switch (ev->type) {
+	case YAML_ALIAS_EVENT:
+		return alias(r, ev, depth, size);
+	case YAML_SCALAR_EVENT:
+		anchor = ev->data.scalar.anchor;
+		size->cost += ev->data.scalar.length;
+		o = scalar(r, ev);
+		break;
+	case YAML_SEQUENCE_START_EVENT:
+		anchor = ev->data.sequence_start.anchor;
+		o = cJSON_CreateArray();
+		ok = sequence(r, o, depth, size);
+		break;
+	case YAML_MAPPING_START_EVENT:
+		anchor = ev->data.mapping_start.anchor;
+		o = cJSON_CreateObject();
+		ok = mapping(r, o, depth, size);
+		break;
+	default:
+		fail(r, &ev->start_mark, "cannot be read");
+	}
+	if (!o || !ok || !remember(r, &ev->start_mark, anchor, o, *size)) {
+		cJSON_Delete(o);
+		return NULL;
+	}
 	return o;
 }
 
-static int one_document(yaml_document_t *doc, int (*fn)(void *arg, cJSON *tree, int line), void *arg, struct fl_err *e)
+/* ---- documents ---- */
+
+/* false: at the end, or something is wrong. */
+static bool document(struct reading *r)
 {
-	struct conversion c = { doc, 0, e };
-	const yaml_node_t *root = yaml_document_get_root_node(doc);
-	if (!root || (root->type == YAML_SCALAR_NODE && !root->data.scalar.length))
-		return 0;
-	cJSON *tree = convert(&c, 1, 0);
-	if (!tree)
-		return -EINVAL;
-	int ret = fn(arg, tree, (int)root->start_mark.line + 1);
+	yaml_event_t ev;
+	struct size size;
+	if (!next(r, &ev))
+		return false;
+	if (ev.type == YAML_STREAM_END_EVENT) {
+		yaml_event_delete(&ev);
+		return false;
+	}
+	bool root = ev.type != YAML_STREAM_START_EVENT && ev.type != YAML_DOCUMENT_START_EVENT && ev.type != YAML_DOCUMENT_END_EVENT;
+	int line = (int)ev.start_mark.line + 1;
+	cJSON *tree = root ? node(r, &ev, 0, &size) : NULL;
+	yaml_event_delete(&ev);
+	if (tree && !cJSON_IsNull(tree))
+		r->stop = r->fn(r->arg, tree, line, false);
 	cJSON_Delete(tree);
-	return ret;
+	if (root)
+		forget(r);
+	return !r->stop && (!root || tree);
 }
 
-int fl_yaml_read(struct fl_str text, int (*fn)(void *arg, cJSON *tree, int line), void *arg, struct fl_err *e)
+int fl_yaml_read(struct fl_str text, fl_tree_fn *fn, void *arg, struct fl_err *e)
 {
-	yaml_parser_t p;
-	yaml_document_t doc;
-	int ret = 0;
-	e->msg[0] = 0;
-	if (!yaml_parser_initialize(&p))
-		return -ENOMEM;
-	yaml_parser_set_input_string(&p, (const unsigned char *)text.p, text.n);
-	for (bool more = true; more && !ret;) {
-		if (!yaml_parser_load(&p, &doc)) {
-			ret = fl_err_set(e, "yaml: line %zu: %s", (p.problem_mark.line ? p.problem_mark.line : p.context_mark.line) + 1,
-					 p.problem ? p.problem : "cannot be read");
-			break;
-		}
-		more = yaml_document_get_root_node(&doc) != NULL;
-		if (more)
-			ret = one_document(&doc, fn, arg, e);
-		yaml_document_delete(&doc);
+	struct reading *r = calloc(1, sizeof *r);
+	if (!r || !yaml_parser_initialize(&r->parser)) {
+		free(r);
+		return fl_err_set(e, "yaml: out of memory");
 	}
-	yaml_parser_delete(&p);
+	e->msg[0] = 0;
+	r->budget = 4 * text.n + ROOM;
+	r->fn = fn;
+	r->arg = arg;
+	r->e = e;
+	yaml_parser_set_input_string(&r->parser, (const unsigned char *)text.p, text.n);
+	while (document(r))
+		;
+	int ret = r->stop ? r->stop : e->msg[0] ? -EINVAL : 0;
+	forget(r);
+	yaml_parser_delete(&r->parser);
+	free(r);
 	return ret;
 }
