@@ -46,9 +46,11 @@ char *fl_kube_read_file(const char *path, size_t *n, struct fl_err *e)
 	return text;
 }
 
-/* ---- several faults at once ---- */
+/* ---- several faults at once: "invalid configuration: a", or "invalid configuration: [a, b]" ---- */
 
-void fl_kube_fault(struct fl_kube_faults *f, const char *fmt, ...)
+struct faults { char text[400]; unsigned n; };
+
+static __attribute__((format(printf, 2, 3))) void fault(struct faults *f, const char *fmt, ...)
 {
 	size_t at = strlen(f->text);
 	if (f->n++ && at + 2 < sizeof f->text)
@@ -59,7 +61,7 @@ void fl_kube_fault(struct fl_kube_faults *f, const char *fmt, ...)
 	va_end(ap);
 }
 
-int fl_kube_faults_end(const struct fl_kube_faults *f, struct fl_err *e)
+static int faults_end(const struct faults *f, struct fl_err *e)
 {
 	if (!f->n)
 		return 0;
@@ -160,30 +162,30 @@ static bool readable(const char *path, struct fl_err *e)
 
 int fl_kube_config_check(struct fl_kube_config *k, const char *cluster, const char *user, struct fl_err *e)
 {
-	struct fl_kube_faults f = { 0 };
+	struct faults f = { 0 };
 	struct fl_err why;
 	bool cert = k->cert.file || k->cert.data.n, key = k->key.file || k->key.data.n;
 	if (cert && k->cert.file && k->cert.data.n)
-		fl_kube_fault(&f, "client-cert-data and client-cert are both specified for %s. client-cert-data will override.",
+		fault(&f, "client-cert-data and client-cert are both specified for %s. client-cert-data will override.",
 			user);
 	if (key && k->key.file && k->key.data.n)
-		fl_kube_fault(&f, "client-key-data and client-key are both specified for %s; client-key-data will override", user);
+		fault(&f, "client-key-data and client-key are both specified for %s; client-key-data will override", user);
 	if (cert && !key)
-		fl_kube_fault(&f,
+		fault(&f,
 			"client-key-data or client-key must be specified for %s to use the clientCert authentication method.", user);
 	if (k->cert.file && !readable(k->cert.file, &why))
-		fl_kube_fault(&f, "unable to read client-cert %s for %s due to %s", k->cert.file, user, why.msg);
+		fault(&f, "unable to read client-cert %s for %s due to %s", k->cert.file, user, why.msg);
 	if (cert && k->key.file && !readable(k->key.file, &why))
-		fl_kube_fault(&f, "unable to read client-key %s for %s due to %s", k->key.file, user, why.msg);
+		fault(&f, "unable to read client-key %s for %s due to %s", k->key.file, user, why.msg);
 	if ((k->token || k->token_file) && k->username)
-		fl_kube_fault(&f, "more than one authentication method found for %s; found [token basicAuth], only one is allowed",
+		fault(&f, "more than one authentication method found for %s; found [token basicAuth], only one is allowed",
 			user);
 	if (k->ca.file && k->ca.data.n)
-		fl_kube_fault(&f, "certificate-authority-data and certificate-authority are both specified for %s. "
+		fault(&f, "certificate-authority-data and certificate-authority are both specified for %s. "
 			"certificate-authority-data will override.", cluster);
 	if (k->ca.file && !readable(k->ca.file, &why))
-		fl_kube_fault(&f, "unable to read certificate-authority %s for %s due to %s", k->ca.file, cluster, why.msg);
-	int ret = fl_kube_faults_end(&f, e);
+		fault(&f, "unable to read certificate-authority %s for %s due to %s", k->ca.file, cluster, why.msg);
+	int ret = faults_end(&f, e);
 	if (ret)
 		return ret;
 	if (k->token_file && !k->token && !readable(k->token_file, e))

@@ -40,8 +40,3 @@ int fl_kube_config_check(struct fl_kube_config *k, const char *cluster, const ch
 
 /* A whole file of at most 1 MiB, malloc'd and NUL-terminated; NULL with "open F: no such file or directory". */
 char *fl_kube_read_file(const char *path, size_t *n, struct fl_err *e);
-
-/* Validation finds several things at once: "invalid configuration: a" or "invalid configuration: [a, b]". */
-struct fl_kube_faults { char text[400]; unsigned n; };
-void fl_kube_fault(struct fl_kube_faults *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int fl_kube_faults_end(const struct fl_kube_faults *f, struct fl_err *e);       /* 0 when there is none */
