@@ -105,13 +105,27 @@ static void settled(struct fl_timer *t)
 	w->fn(w->arg);
 }
 
+/* Takes what inotify tells. True when something moved: that a watch ended is told too, even when watch_way() ended it, and to look
+ * again for that would end watches for ever. (A folder that went tells so itself, before.) */
+static bool moved(int fd)
+{
+	char buf[4096] __attribute__((aligned(8)));
+	bool any = false;
+	for (ssize_t n; (n = read(fd, buf, sizeof buf)) > 0;)
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const void *)(buf + at);
+			any = any || e->mask & ~(uint32_t)IN_IGNORED;
+			at += (ssize_t)(sizeof *e + e->len);
+		}
+	return any;
+}
+
 static void changed(struct fl_io *io, uint32_t events)
 {
 	struct fl_watch *w = (struct fl_watch *)((char *)io - offsetof(struct fl_watch, io));
-	char buf[4096] __attribute__((aligned(8)));
 	(void)events;
-	while (read(io->fd, buf, sizeof buf) > 0)
-		;
+	if (!moved(io->fd))
+		return;
 	uint64_t now = fl_loop_tick(w->loop);
 	if (!w->first_ns)
 		w->first_ns = now;
