@@ -21,41 +21,66 @@ enum { FILE_MAX = 256 << 20, BIG = 1 << 20 };
 
 /* ---- a file ---- */
 
-static void drop_objects(struct fl_manifest_file *f)
+void fl_words_add(struct fl_words *w, struct fl_str s)
 {
-	for (unsigned i = 0; i < f->n; i++) {
-		free(f->object[i].ns);
-		free(f->object[i].json);
+	if (w->n + s.n + 1 > w->cap) {
+		w->cap = 2 * (w->n + s.n + 1);
+		w->p = fl_xrealloc(w->p, w->cap);
 	}
-	free(f->object);
-	f->object = NULL;
-	f->n = f->cap = 0;
+	if (s.n)
+		memcpy(w->p + w->n, s.p, s.n);
+	w->n += s.n;
+	w->p[w->n++] = 0;
 }
 
-static char *put_word(char **at, struct fl_str s)
+static void drop_objects(struct fl_manifest_file *f)
 {
-	char *to = *at;
-	if (s.n)
-		memcpy(to, s.p, s.n);
-	*at += s.n + 1;
-	return to;
+	free(f->object);
+	free(f->words.p);
+	free(f->texts.p);
+	f->object = NULL;
+	f->words = f->texts = (struct fl_words){ 0 };
+	f->n = f->cap = 0;
 }
 
 static int on_object(void *arg, const struct fl_manifest_object *in)
 {
 	struct fl_manifest_file *f = arg;
 	if (f->n == f->cap) {
-		f->cap = f->cap ? 2 * f->cap : 16;
+		f->cap = f->cap ? 2 * f->cap : 4;
 		f->object = fl_xrealloc(f->object, f->cap * sizeof *f->object);
 	}
-	struct fl_manifest *o = &f->object[f->n++];
-	char *words = fl_xalloc(in->ns.n + in->name.n + in->service.n + 3);
-	*o = (struct fl_manifest){ .line = in->line, .kind = in->store_kind, .selects = in->selects };
-	o->ns = put_word(&words, in->ns);
-	o->name = put_word(&words, in->name);
-	o->service = put_word(&words, in->service);
-	o->json = fl_xstrndup(in->json, in->n);
+	f->object[f->n++] = (struct fl_manifest){ .line = in->line, .kind = in->store_kind, .selects = in->selects };
+	fl_words_add(&f->words, in->ns);
+	fl_words_add(&f->words, in->name);
+	fl_words_add(&f->words, in->service);
+	fl_words_add(&f->texts, (struct fl_str){ in->json, in->n });
 	return 0;
+}
+
+static const char *word(const char **p)
+{
+	const char *w = *p;
+	*p += strlen(w) + 1;
+	return w;
+}
+
+/* All is read: the words stand still now. */
+static void set_words(struct fl_manifest_file *f)
+{
+	if (!f->n)
+		return;
+	f->object = fl_xrealloc(f->object, f->n * sizeof *f->object);
+	f->cap = f->n;
+	f->words.p = fl_xrealloc(f->words.p, f->words.n);
+	const char *w = f->words.p, *t = f->texts.p;
+	for (unsigned i = 0; i < f->n; i++) {
+		f->object[i].ns = word(&w);
+		f->object[i].name = word(&w);
+		f->object[i].service = word(&w);
+		f->object[i].json = word(&t);
+	}
+	f->fresh = true;
 }
 
 static int slurp(const char *path, char **text, size_t *n)
@@ -107,9 +132,12 @@ void fl_manifests_read_file(struct fl_manifests *m, struct fl_manifest_file *f)
 	}
 	drop_objects(f);
 	f->object = fresh.object;
+	f->words = fresh.words;
+	f->texts = fresh.texts;
 	f->n = fresh.n;
 	f->cap = fresh.cap;
 	f->skipped = fresh.skipped;
+	set_words(f);
 }
 
 /* ---- the folder ---- */
@@ -118,18 +146,6 @@ static bool manifest_name(const char *name)
 {
 	struct fl_str s = fl_str(name);
 	return name[0] != '.' && (fl_str_ends(s, FL_STR(".yaml")) || fl_str_ends(s, FL_STR(".yml")) || fl_str_ends(s, FL_STR(".json")));
-}
-
-static struct fl_manifest_file *file_get(struct fl_manifests *m, const char *name)
-{
-	struct fl_manifest_file **p = &m->file;
-	while (*p && strcmp((*p)->name, name) < 0)
-		p = &(*p)->next;
-	if (*p && !strcmp((*p)->name, name))
-		return *p;
-	struct fl_manifest_file *f = fl_xalloc(sizeof *f);
-	*f = (struct fl_manifest_file){ .name = fl_xstrndup(name, strlen(name)), .next = *p };
-	return *p = f;
 }
 
 static void file_free(struct fl_manifest_file *f)
@@ -148,37 +164,51 @@ static bool just_now(uint64_t ctime_ns)
 }
 
 /* True: it was read, since it is new or changed. By ctime, which no copy sets back, and which a change of rights moves too. */
-static bool file_look(struct fl_manifests *m, const char *name)
+static bool file_look(struct fl_manifests *m, struct fl_manifest_file *f, const struct stat *st)
 {
-	char path[PATH_MAX];
-	struct stat st;
-	snprintf(path, sizeof path, "%s/%s", m->dir, name);
-	if (stat(path, &st) || !S_ISREG(st.st_mode))
-		return false;                   /* a link to nowhere, a folder */
-	struct fl_manifest_file *f = file_get(m, name);
-	uint64_t ctime_ns = (uint64_t)st.st_ctim.tv_sec * FL_SEC + (uint64_t)st.st_ctim.tv_nsec;
-	f->seen = true;
-	if (!f->again && !f->unsure && f->dev == st.st_dev && f->ino == st.st_ino && f->size == (uint64_t)st.st_size && f->ctime_ns == ctime_ns)
+	uint64_t ctime_ns = (uint64_t)st->st_ctim.tv_sec * FL_SEC + (uint64_t)st->st_ctim.tv_nsec;
+	if (!f->again && !f->unsure && f->dev == st->st_dev && f->ino == st->st_ino && f->size == (uint64_t)st->st_size && f->ctime_ns == ctime_ns)
 		return false;
-	f->dev = st.st_dev;
-	f->ino = st.st_ino;
-	f->size = (uint64_t)st.st_size;
+	f->dev = st->st_dev;
+	f->ino = st->st_ino;
+	f->size = (uint64_t)st->st_size;
 	f->ctime_ns = ctime_ns;
 	f->unsure = just_now(ctime_ns);
 	fl_manifests_read_file(m, f);
 	return true;
 }
 
-/* Files that are gone. */
-static bool sweep(struct fl_manifests *m)
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* The names of manifests in a folder, sorted; -errno. */
+static int names(const char *dir, char ***name, unsigned *n)
+{
+	DIR *d = opendir(dir);
+	unsigned cap = 0;
+	*name = NULL;
+	*n = 0;
+	if (!d)
+		return -errno;
+	for (struct dirent *e; (e = readdir(d));) {
+		if (!manifest_name(e->d_name))
+			continue;
+		if (*n == cap) {
+			cap = cap ? 2 * cap : 16;
+			*name = fl_xrealloc(*name, cap * sizeof **name);
+		}
+		(*name)[(*n)++] = fl_xstrndup(e->d_name, strlen(e->d_name));
+	}
+	closedir(d);
+	if (*n)
+		qsort(*name, *n, sizeof **name, by_name);
+	return 0;
+}
+
+/* Files before `name` in the list are gone. (NULL: all that are left.) */
+static bool drop_until(struct fl_manifest_file **p, const char *name)
 {
 	bool any = false;
-	for (struct fl_manifest_file **p = &m->file, *f; (f = *p);) {
-		if (f->seen) {
-			p = &f->next;
-			continue;
-		}
-		any = true;
+	for (struct fl_manifest_file *f; (f = *p) && (!name || strcmp(f->name, name) < 0); any = true) {
 		*p = f->next;
 		file_free(f);
 	}
@@ -188,17 +218,30 @@ static bool sweep(struct fl_manifests *m)
 /* 1: something is different; 0: nothing; -errno: the folder cannot be read, what is known stays. */
 static int folder_look(struct fl_manifests *m)
 {
-	DIR *d = opendir(m->dir);
-	int any = 0;
-	if (!d)
-		return -errno;
-	for (struct fl_manifest_file *f = m->file; f; f = f->next)
-		f->seen = false;
-	for (struct dirent *e; (e = readdir(d));)
-		if (manifest_name(e->d_name))
-			any |= file_look(m, e->d_name);
-	closedir(d);
-	return any | sweep(m);
+	char **name, path[PATH_MAX];
+	unsigned n;
+	int any = names(m->dir, &name, &n);
+	if (any)
+		return any;
+	struct fl_manifest_file **p = &m->file;
+	for (unsigned i = 0; i < n; i++) {
+		struct stat st;
+		snprintf(path, sizeof path, "%s/%s", m->dir, name[i]);
+		if (!stat(path, &st) && S_ISREG(st.st_mode)) {          /* else a link to nowhere, a folder */
+			any |= drop_until(p, name[i]);
+			if (!*p || strcmp((*p)->name, name[i])) {
+				struct fl_manifest_file *f = fl_xalloc(sizeof *f);
+				*f = (struct fl_manifest_file){ .name = fl_xstrndup(name[i], strlen(name[i])), .next = *p, .unsure = true };
+				*p = f;
+			}
+			any |= file_look(m, *p, &st);
+			p = &(*p)->next;
+		}
+		free(name[i]);
+	}
+	any |= drop_until(p, NULL);
+	free(name);
+	return any;
 }
 
 static void said(const struct fl_manifests *m)

@@ -7,8 +7,8 @@
 #include "kube/source_int.h"
 
 struct fl_manifest {
-	char *ns, *name, *service;              /* one block, at ns; service: of a slice, "" */
-	char *json;                             /* NULL: not kept */
+	const char *ns, *name, *service;        /* in the file's words; service: that a slice belongs to, or "" */
+	const char *json;                       /* in the file's texts; NULL: not kept */
 	int line;
 	enum fl_kind kind;                      /* FL_KINDS: a Node */
 	bool stored;                            /* what the store holds under this name is this one */
@@ -16,14 +16,19 @@ struct fl_manifest {
 	bool selects;                           /* a Service with a selector */
 };
 
+/* Strings, each with its NUL, one after the other. */
+struct fl_words { char *p; size_t n, cap; };
+
 struct fl_manifest_file {
 	struct fl_manifest_file *next;          /* by name */
 	char *name;
 	struct fl_manifest *object;
 	unsigned n, cap, skipped;
+	struct fl_words words, texts;
 	uint64_t dev, ino, size, ctime_ns;      /* as it was when it was read */
 	uint64_t named_ns;                      /* its ctime when the log named it as broken */
-	bool seen, unsure;                      /* unsure: it may have changed without looking so */
+	bool fresh;                             /* texts hold more than has to stay */
+	bool unsure;                            /* it may have changed without looking so */
 	bool again, broken;                     /* again: to be read, changed or not; broken: it could not be read as it is now */
 };
 
@@ -45,5 +50,6 @@ struct fl_manifests {
 
 /* Reads the file again (it has to be in the folder's list); on an error it keeps what it had. */
 void fl_manifests_read_file(struct fl_manifests *m, struct fl_manifest_file *f);
+void fl_words_add(struct fl_words *w, struct fl_str s);
 /* All objects of all files into the store, as one list. */
 void fl_manifests_put(struct fl_manifests *m);

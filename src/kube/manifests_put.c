@@ -232,11 +232,31 @@ static void put_objects(struct round *r)
 			else if (wanted(r, o->kind))
 				put(r, &(struct entry){ o, f });
 			o->stored |= o->json != NULL;
-			if (!stays(&r->x, o)) {
-				free(o->json);
-				o->json = NULL;
-			}
 		}
+}
+
+/* Of what a file says, only what is needed again stays. */
+static void forget(struct round *r)
+{
+	for (struct fl_manifest_file *f = r->m->file; f; f = f->next) {
+		struct fl_words all = f->texts;
+		if (!f->fresh)
+			continue;
+		f->fresh = false;
+		f->texts = (struct fl_words){ 0 };
+		for (unsigned i = 0; i < f->n; i++)
+			if (f->object[i].shadowed || stays(&r->x, &f->object[i]))
+				fl_words_add(&f->texts, fl_str(f->object[i].json));
+		const char *p = f->texts.p = f->texts.n ? fl_xrealloc(f->texts.p, f->texts.n) : NULL;
+		for (unsigned i = 0; i < f->n; i++) {
+			struct fl_manifest *o = &f->object[i];
+			bool keeps = o->json && (o->shadowed || stays(&r->x, o));
+			o->json = keeps ? p : NULL;
+			p += keeps ? strlen(p) + 1 : 0;
+		}
+		f->texts.cap = f->texts.n;
+		free(all.p);
+	}
 }
 
 /* A namespace that an object names is there, also without a Namespace object, unless labels are asked of it. */
@@ -333,6 +353,7 @@ void fl_manifests_put(struct fl_manifests *m)
 	for (int k = 0; k < FL_KINDS; k++)
 		if (r.wants->kind[k])
 			fl_store_list_end(m->store, (enum fl_kind)k);
+	forget(&r);
 	fl_store_flush(m->store);
 	if (m->warnings > WARNINGS)
 		fl_log(FL_WARN, WHO, "manifests %s: %u more warnings like these", m->dir, m->warnings - WARNINGS);

@@ -121,11 +121,12 @@ static cJSON *scalar(struct reading *r, const yaml_event_t *ev)
 	}
 	if (ev->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || ev->data.scalar.tag)     /* of the tags only !!str is any use in a manifest */
 		return cJSON_CreateString(s);
-	if (one_of(s, null))
+	bool short_word = ev->data.scalar.length <= 5 && strchr("~nNtTfFyYoO.+-", *s);        /* an empty one too */
+	if (short_word && one_of(s, null))
 		return cJSON_CreateNull();
-	if (one_of(s, yes) || one_of(s, no))
+	if (short_word && (one_of(s, yes) || one_of(s, no)))
 		return cJSON_CreateBool(one_of(s, yes));
-	if (one_of(s, endless)) {
+	if (short_word && one_of(s, endless)) {
 		fail(r, &ev->start_mark, "a number that JSON cannot hold");
 		return NULL;
 	}
