@@ -104,8 +104,14 @@ static int known(struct reading *r, cJSON *tree, int line, const struct sort *s)
 	cJSON *meta = at(tree, "metadata");
 	const char *name = str(meta, "name");
 	bool namespaced = s->store_kind != FL_KIND_NAMESPACE && s->store_kind != FL_KINDS;
+	for (unsigned i = 0; i < 2; i++) {
+		static const char *const key[] = { "name", "namespace" };
+		const cJSON *v = at(meta, key[i]);
+		if (v && !cJSON_IsString(v) && !cJSON_IsNull(v))
+			return fl_err_set(r->e, "line %d: a %s whose metadata.%s is no string (put it in quotes)", line, s->kind, key[i]);
+	}
 	if (!*name)
-		return fl_err_set(r->e, "line %d: a %s without metadata.name%s", line, s->kind, at(meta, "name") ? " that is a string" : "");
+		return fl_err_set(r->e, "line %d: a %s without metadata.name", line, s->kind);
 	int ret = check_strings(r, at(meta, "labels"), line, s->kind, name, "label");
 	if (!ret)
 		ret = check_strings(r, at(at(tree, "spec"), "selector"), line, s->kind, name, "selector");
