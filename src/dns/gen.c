@@ -115,7 +115,7 @@ static int setup_all(struct fl_gen *g, struct fl_err *e)
 
 #define EACH_INST(g, in)                                                                        \
 	for (unsigned b_ = 0; b_ < (g)->nblock; b_++)                                           \
-		for (struct fl_inst *in = (g)->block[b_].inst; in < (g)->block[b_].inst + (g)->block[b_].ninst; in++)
+		for (struct fl_inst *in = (g)->block[b_].inst, *end_ = in ? in + (g)->block[b_].ninst : in; in != end_; in++)
 
 static int link_all(struct fl_gen *g, struct fl_err *e)
 {

@@ -16,7 +16,7 @@ struct kubernetes {
 	bool endpoint_pod_names, noendpoints, ignore_empty;
 	struct fl_str *namespaces; unsigned nnamespaces;        /* none: all */
 	struct fl_fall fall;
-	uint64_t startup_ns;
+	uint64_t startup_ns, said_ns;   /* how long a start waits; when that was said last */
 	struct fl_addr *local; unsigned nlocal; /* own addresses, for NS */
 	struct fl_source_config source;
 	struct k8s_state *state;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { STARTUP_S = 5, TTL_S = 5, TTL_MAX = 3600, LOCAL_MAX = 64 };
+enum { STARTUP_S = 5, TTL_S = 5, TTL_MAX = 3600, LOCAL_MAX = 64, SAY_MS = 500 };
 #define WHO "plugin/kubernetes"
 
 /* What a directive says while it is read. */
@@ -320,6 +320,22 @@ static bool synced(void *inst)
 	return fl_k8s_synced(k->state->index);
 }
 
+/* The start waits: said every half second, as CoreDNS does. */
+static bool synced_yet(void *inst)
+{
+	struct kubernetes *k = inst;
+	uint64_t now = fl_clock_ns();
+	if (synced(inst))
+		return true;
+	if (!k->said_ns)
+		k->said_ns = now;
+	if (now - k->said_ns >= SAY_MS * FL_MS) {
+		k->said_ns = now;
+		fl_log(FL_INFO, WHO, "waiting for Kubernetes API before starting server");
+	}
+	return false;
+}
+
 static void given_up(void *inst)
 {
 	(void)inst;
@@ -337,7 +353,7 @@ static int setup(struct fl_setup *s, void **inst)
 	if (ret || fl_setup_process(s)->dry)
 		return ret;
 	ret = keep_state(s, k);
-	return ret ? ret : fl_setup_wait(s, k->startup_ns, synced, given_up);
+	return ret ? ret : fl_setup_wait(s, k->startup_ns, synced_yet, given_up);
 }
 
 static const struct fl_opt opts[] = {
