@@ -1,10 +1,10 @@
-/* decode: Kubernetes objects → the store's input structs. Zero-copy for protobuf (spans into the frame), through cJSON for JSON, through
- * libyaml → the same tree for manifests. Everything here reads foreign bytes: bounded depth, bounded counts, never trusts a length. */
+/* decode: Kubernetes objects → the store's input structs. Zero-copy for protobuf (spans into the frame), through cJSON for JSON,
+ * through libyaml → the same tree for manifests. Everything here reads foreign bytes: bounded depth and counts, no length is trusted. */
 #pragma once
 #include "base/err.h"
 #include "store/store.h"
 
-/* One decoded object; which member is valid depends on kind. Arrays and strings lie in the arena or in the bytes that were given. */
+/* One decoded object; which member is valid depends on kind. Arrays and strings lie in the arena or in the given bytes. */
 struct fl_decoded {
 	enum fl_kind kind;
 	bool bookmark, initial_end;             /* BOOKMARK; with k8s.io/initial-events-end */
@@ -36,18 +36,19 @@ struct fl_stream_ops {
 	int (*error)(void *arg, const struct fl_status *st);
 };
 struct fl_decoder;
-/* list: body of a List (metadata.resourceVersion and continue are kept); else a watch stream. proto: protobuf framing, else JSON. */
-struct fl_decoder *fl_decoder_create(enum fl_kind kind, bool list, bool proto, size_t max_object, const struct fl_stream_ops *ops, void *arg);
+/* list: body of a List (metadata.resourceVersion and continue are kept); else a watch stream. proto: framed protobuf, else JSON. */
+struct fl_decoder *fl_decoder_create(enum fl_kind kind, bool list, bool proto, size_t max_object, const struct fl_stream_ops *ops,
+				     void *arg);
 void fl_decoder_destroy(struct fl_decoder *d);
-int fl_decoder_feed(struct fl_decoder *d, const uint8_t *p, size_t n);          /* 0, what a callback returned, -EBADMSG, -EMSGSIZE */
+int fl_decoder_feed(struct fl_decoder *d, const uint8_t *p, size_t n); /* 0, what a callback returned, -EBADMSG, -EMSGSIZE */
 int fl_decoder_end(struct fl_decoder *d);       /* the body is over: 0, or -EBADMSG when something is half there */
 struct fl_str fl_decoder_rv(const struct fl_decoder *d);        /* of the list, when it came */
 struct fl_str fl_decoder_continue(const struct fl_decoder *d);
 
 /* ---- manifests ---- */
-/* Every object of a YAML (multi-document) or JSON text, `List` kinds unrolled, as a JSON text that holds what this program reads of it, with the
- * namespace filled in; others than the known kinds are counted in *skipped. fn non-zero stops. Errors name the line; what was given
- * before is the receiver's to forget. */
+/* Every object of a YAML (multi-document) or JSON text, `List` kinds unrolled, as a JSON text that holds what this program reads of
+ * it, with the namespace filled in; others than the known kinds are counted in *skipped. fn non-zero stops. Errors name the line;
+ * what was given before is the receiver's to forget. */
 struct fl_manifest_object {
 	struct fl_str kind;
 	enum fl_kind store_kind;                /* FL_KINDS: a Node */
@@ -57,4 +58,5 @@ struct fl_manifest_object {
 	size_t n;
 	int line;
 };
-int fl_manifest_read(struct fl_str text, int (*fn)(void *arg, const struct fl_manifest_object *o), void *arg, unsigned *skipped, struct fl_err *e);
+int fl_manifest_read(struct fl_str text, int (*fn)(void *arg, const struct fl_manifest_object *o), void *arg, unsigned *skipped,
+		     struct fl_err *e);

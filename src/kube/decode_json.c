@@ -65,7 +65,8 @@ static struct fl_label_in *labels(struct reader *r, const cJSON *map, unsigned *
 	*n = 0;
 	cJSON_ArrayForEach(v, map)
 		if (!r->full && cJSON_IsString(v) && v->string)
-			to[(*n)++] = (struct fl_label_in){ fl_arena_str(r->a, fl_str(v->string)), fl_arena_str(r->a, fl_str(v->valuestring)) };
+			to[(*n)++] = (struct fl_label_in){ fl_arena_str(r->a, fl_str(v->string)),
+							   fl_arena_str(r->a, fl_str(v->valuestring)) };
 	return to;
 }
 
@@ -125,7 +126,8 @@ static struct fl_endpoint_in endpoint(struct reader *r, const cJSON *o)
 	struct fl_endpoint_in e = { .hostname = text(r, o, "hostname"), .node = text(r, o, "nodeName"), .zone = text(r, o, "zone"),
 				    .pod = text(r, child(o, "targetRef"), "name") };
 	e.address = texts(r, child(o, "addresses"), &e.naddress);
-	e.flags = (uint8_t)((cJSON_IsFalse(child(c, "ready")) ? 0 : FL_EP_READY) | (cJSON_IsFalse(child(c, "serving")) ? 0 : FL_EP_SERVING) |
+	e.flags = (uint8_t)((cJSON_IsFalse(child(c, "ready")) ? 0 : FL_EP_READY) |
+			    (cJSON_IsFalse(child(c, "serving")) ? 0 : FL_EP_SERVING) |
 			    (cJSON_IsTrue(child(c, "terminating")) ? FL_EP_TERMINATING : 0));
 	return e;
 }
@@ -162,7 +164,8 @@ int fl_decode_json(struct fl_decoded *d, struct fl_arena *a, enum fl_kind kind, 
 		return -EBADMSG;
 	}
 	const cJSON *m = child(o, "metadata"), *notes = child(m, "annotations");
-	d->meta = (struct fl_meta_in){ text(&r, m, "namespace"), text(&r, m, "name"), text(&r, m, "uid"), text(&r, m, "resourceVersion") };
+	d->meta = (struct fl_meta_in){ text(&r, m, "namespace"), text(&r, m, "name"), text(&r, m, "uid"),
+				       text(&r, m, "resourceVersion") };
 	d->deleting = cJSON_IsString(child(m, "deletionTimestamp"));
 	d->label = labels(&r, child(m, "labels"), &d->nlabel);
 	d->initial_end = fl_str_is(text(&r, notes, "k8s.io/initial-events-end"), "true");
@@ -175,7 +178,8 @@ int fl_decode_json(struct fl_decoded *d, struct fl_arena *a, enum fl_kind kind, 
 	case FL_KIND_MCSLICE:
 		slice(&r, &d->slice, o);
 		d->slice.meta = d->meta;
-		d->slice.service = label(d, kind == FL_KIND_SLICE ? "kubernetes.io/service-name" : "multicluster.kubernetes.io/service-name");
+		d->slice.service =
+		    label(d, kind == FL_KIND_SLICE ? "kubernetes.io/service-name" : "multicluster.kubernetes.io/service-name");
 		d->slice.cluster = label(d, "multicluster.kubernetes.io/source-cluster");
 		d->slice.trigger_ns = fl_decode_time(text(&r, notes, "endpoints.kubernetes.io/last-change-trigger-time"));
 		break;

@@ -1,5 +1,6 @@
-/* Protobuf objects of the API server → inputs of the store. Field numbers: k8s.io/api and apimachinery, generated.proto. Strings are spans
- * into the bytes; arrays are counted first and lie in the arena. managedFields, half of each object, are stepped over in one jump. */
+/* Protobuf objects of the API server → inputs of the store. Field numbers: k8s.io/api and apimachinery, generated.proto. Strings
+ * are spans into the bytes; arrays are counted first and lie in the arena. managedFields, half of each object, are stepped over in
+ * one jump. */
 #include "kube/decode.h"
 #include "kube/proto.h"
 #include <errno.h>
@@ -56,8 +57,9 @@ uint64_t fl_decode_time(struct fl_str s)
 	for (size_t i = 0; i < sizeof shape - 1; i++)
 		if (shape[i] == 'd' ? s.p[i] < '0' || s.p[i] > '9' : s.p[i] != shape[i])
 			return 0;
-	struct tm t = { .tm_year = (int)digits(s.p, 4) - 1900, .tm_mon = (int)digits(s.p + 5, 2) - 1, .tm_mday = (int)digits(s.p + 8, 2),
-			.tm_hour = (int)digits(s.p + 11, 2), .tm_min = (int)digits(s.p + 14, 2), .tm_sec = (int)digits(s.p + 17, 2) };
+	struct tm t = { .tm_year = (int)digits(s.p, 4) - 1900, .tm_mon = (int)digits(s.p + 5, 2) - 1,
+			.tm_mday = (int)digits(s.p + 8, 2), .tm_hour = (int)digits(s.p + 11, 2), .tm_min = (int)digits(s.p + 14, 2),
+			.tm_sec = (int)digits(s.p + 17, 2) };
 	uint64_t ns = 0, unit = 100000000;
 	size_t i = sizeof shape - 1;
 	if (s.p[i] == '.')
@@ -179,7 +181,8 @@ static struct fl_endpoint_in endpoint(struct fl_arena *a, struct fl_pb b, bool *
 		case 1: if (f.wire == 2) e.address[e.naddress++] = fl_pb_str(&f); break;
 		case 2:
 			for (struct fl_pb c = f.bytes; fl_pb_next(&c, &g);) {
-				uint8_t bit = g.number == 1 ? FL_EP_READY : g.number == 2 ? FL_EP_SERVING : g.number == 3 ? FL_EP_TERMINATING : 0;
+				static const uint8_t bits[] = { 0, FL_EP_READY, FL_EP_SERVING, FL_EP_TERMINATING };
+				uint8_t bit = g.number < FL_COUNT(bits) ? bits[g.number] : 0;
 				e.flags = (uint8_t)(g.value ? e.flags | bit : e.flags & ~bit);
 			}
 			break;

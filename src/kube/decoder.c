@@ -25,7 +25,8 @@ struct fl_decoder {
 	size_t cont_len;
 };
 
-struct fl_decoder *fl_decoder_create(enum fl_kind kind, bool list, bool proto, size_t max_object, const struct fl_stream_ops *ops, void *arg)
+struct fl_decoder *fl_decoder_create(enum fl_kind kind, bool list, bool proto, size_t max_object, const struct fl_stream_ops *ops,
+				     void *arg)
 {
 	struct fl_decoder *d = fl_xalloc(sizeof *d);
 	*d = (struct fl_decoder){ .kind = kind, .list = list, .proto = proto, .max = max_object, .ops = *ops, .arg = arg };
@@ -67,7 +68,8 @@ static int object(struct fl_decoder *d, enum fl_watch_type type, const uint8_t *
 {
 	struct fl_decoded o;
 	struct fl_arena_mark mark = fl_arena_mark(&d->arena);
-	int ret = proto ? fl_decode_proto(&o, &d->arena, d->kind, p, n) : fl_decode_json(&o, &d->arena, d->kind, (const char *)p, n);
+	int ret =
+	    proto ? fl_decode_proto(&o, &d->arena, d->kind, p, n) : fl_decode_json(&o, &d->arena, d->kind, (const char *)p, n);
 	if (!ret) {
 		o.bookmark = type == FL_EV_BOOKMARK;
 		ret = d->ops.object(d->arg, type, &o);

@@ -105,11 +105,14 @@ static unsigned ports_of(const cJSON *service, const cJSON *pod, struct fl_port_
 	cJSON_ArrayForEach(sp, at(at(service, "spec"), "ports")) {
 		const char *protocol = *str(sp, "protocol") ? str(sp, "protocol") : "TCP";
 		const cJSON *target = at(sp, "targetPort"), *port = at(sp, "port");
-		int number = cJSON_IsNumber(target) && target->valueint ? target->valueint : cJSON_IsNumber(port) ? port->valueint : 0;
+		int number = cJSON_IsNumber(port) ? port->valueint : 0;
+		if (cJSON_IsNumber(target) && target->valueint)
+			number = target->valueint;
 		if (cJSON_IsString(target) && *target->valuestring)
 			number = named_port(pod, target->valuestring, protocol);
 		if (number > 0 && n < most)
-			to[n++] = (struct fl_port_in){ fl_str(str(sp, "name")), fl_str(protocol), fl_str(str(sp, "appProtocol")), number };
+			to[n++] = (struct fl_port_in){ fl_str(str(sp, "name")), fl_str(protocol), fl_str(str(sp, "appProtocol")),
+						       number };
 	}
 	return n;
 }
@@ -119,7 +122,8 @@ static bool same_ports(const struct fl_slice_in *s, const struct fl_port_in *p, 
 	if (s->nport != n)
 		return false;
 	for (unsigned i = 0; i < n; i++)
-		if (s->port[i].port != p[i].port || !fl_str_eq(s->port[i].name, p[i].name) || !fl_str_eq(s->port[i].protocol, p[i].protocol))
+		if (s->port[i].port != p[i].port || !fl_str_eq(s->port[i].name, p[i].name) ||
+		    !fl_str_eq(s->port[i].protocol, p[i].protocol))
 			return false;
 	return true;
 }
@@ -143,7 +147,8 @@ static uint8_t flags_of(const cJSON *service, const cJSON *pod)
 {
 	bool all = cJSON_IsTrue(at(at(service, "spec"), "publishNotReadyAddresses"));
 	bool serving = condition_ready(pod), leaving = cJSON_IsString(at(at(pod, "metadata"), "deletionTimestamp"));
-	return (uint8_t)((all || (serving && !leaving) ? FL_EP_READY : 0) | (serving ? FL_EP_SERVING : 0) | (leaving ? FL_EP_TERMINATING : 0));
+	return (uint8_t)((all || (serving && !leaving) ? FL_EP_READY : 0) | (serving ? FL_EP_SERVING : 0) |
+			 (leaving ? FL_EP_TERMINATING : 0));
 }
 
 /* Slices of one family, one for each set of ports that its pods have: a port's name may mean another number in each of them. */
@@ -165,8 +170,10 @@ static struct fl_slice_in *slice_of(struct work *w, const struct fl_port_in *por
 		return NULL;
 	struct fl_slice_in *s = &w->slice[i];
 	if (i == w->n) {
-		*s = (struct fl_slice_in){ .service = fl_str(name_of(w->service)), .address_type = w->v6 ? FL_STR("IPv6") : FL_STR("IPv4"),
-					   .port = fl_copy(w->a, port, n * sizeof *port), .nport = n };
+		*s = (struct fl_slice_in){ .service = fl_str(name_of(w->service)),
+					  .address_type = w->v6 ? FL_STR("IPv6") : FL_STR("IPv4"),
+					  .port = fl_copy(w->a, port, n * sizeof *port),
+					  .nport = n };
 		s->meta.ns = fl_str(ns_of(w->service));
 		s->meta.name = fl_arena_printf(w->a, "%s-pods-v%c-%u", name_of(w->service), w->v6 ? '6' : '4', i);
 		w->cap[w->n++] = 0;
@@ -202,9 +209,13 @@ static void add_pod(struct work *w, const cJSON *pod)
 		return;
 	bool named = *str(spec, "hostname") && !strcmp(str(spec, "subdomain"), name_of(w->service));
 	const cJSON *labels = at(at(node, "metadata"), "labels");
-	s->ep[s->nep++] = (struct fl_endpoint_in){ .address = addr, .naddress = 1, .hostname = named ? fl_str(str(spec, "hostname")) : FL_STR(""),
-						   .pod = fl_str(name_of(pod)), .node = fl_str(str(spec, "nodeName")),
-						   .zone = fl_str(str(labels, "topology.kubernetes.io/zone")), .flags = flags_of(w->service, pod) };
+	s->ep[s->nep++] = (struct fl_endpoint_in){ .address = addr,
+						  .naddress = 1,
+						  .hostname = named ? fl_str(str(spec, "hostname")) : FL_STR(""),
+						  .pod = fl_str(name_of(pod)),
+						  .node = fl_str(str(spec, "nodeName")),
+						  .zone = fl_str(str(labels, "topology.kubernetes.io/zone")),
+						  .flags = flags_of(w->service, pod) };
 }
 
 /* Families: those that the service names, else that of its address; headless: both. */
@@ -235,7 +246,8 @@ static struct fl_label_in *labels_of(struct fl_arena *a, const cJSON *service, u
 	if (!to)
 		return NULL;
 	to[(*n)++] = (struct fl_label_in){ FL_STR("kubernetes.io/service-name"), fl_str(name_of(service)) };
-	to[(*n)++] = (struct fl_label_in){ FL_STR("endpointslice.kubernetes.io/managed-by"), FL_STR("endpointslice-controller.k8s.io") };
+	to[(*n)++] = (struct fl_label_in){ FL_STR("endpointslice.kubernetes.io/managed-by"),
+					   FL_STR("endpointslice-controller.k8s.io") };
 	if (!*ip || !strcmp(ip, "None"))
 		to[(*n)++] = (struct fl_label_in){ FL_STR("service.kubernetes.io/headless"), FL_STR("") };
 	cJSON_ArrayForEach(v, own)      /* of equal keys the first counts */
@@ -244,7 +256,8 @@ static struct fl_label_in *labels_of(struct fl_arena *a, const cJSON *service, u
 	return to;
 }
 
-void fl_endpoints_make(struct fl_arena *a, const cJSON *service, const struct fl_endpoints_world *world, fl_endpoints_fn *fn, void *arg)
+void fl_endpoints_make(struct fl_arena *a, const cJSON *service, const struct fl_endpoints_world *world, fl_endpoints_fn *fn,
+		       void *arg)
 {
 	const cJSON *spec = at(service, "spec"), *selector = at(spec, "selector");
 	if (!strcmp(str(spec, "type"), "ExternalName") || !cJSON_IsObject(selector) || !selector->child)
@@ -258,7 +271,8 @@ void fl_endpoints_make(struct fl_arena *a, const cJSON *service, const struct fl
 		w->service = service;
 		w->world = world;
 		w->v6 = v6;
-		for (unsigned i = pods_of(world, ns_of(service)); i < world->npod && !strcmp(ns_of(world->pod[i]), ns_of(service)); i++)
+		const char *ns = ns_of(service);
+		for (unsigned i = pods_of(world, ns); i < world->npod && !strcmp(ns_of(world->pod[i]), ns); i++)
 			if (selected(selector, world->pod[i]))
 				add_pod(w, world->pod[i]);
 		struct fl_label_in *label = labels_of(a, service, &nlabel);

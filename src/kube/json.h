@@ -1,4 +1,5 @@
-/* json: JSON from the API server: a scanner that cuts a stream into objects without holding more than one, and small readers through cJSON. */
+/* json: JSON from the API server: a scanner that cuts a stream into objects without holding more than one, and small readers
+ * through cJSON. */
 #pragma once
 #include "kube/decode.h"
 
@@ -15,8 +16,8 @@ struct fl_json_cutter {
 	unsigned nkey;
 };
 
-/* Watch (list false): each top-level object is an event. List: each element of "items" is an item, "metadata" comes once. fn non-zero stops
- * with that code. 0, -EBADMSG, -EMSGSIZE (an object above max). */
+/* Watch (list false): each top-level object is an event. List: each element of "items" is an item, "metadata" comes once. fn
+ * non-zero stops with that code. 0, -EBADMSG, -EMSGSIZE (an object above max). */
 int fl_json_cut(struct fl_json_cutter *c, bool list, const char *p, size_t n, size_t max,
 		int (*fn)(void *arg, enum fl_json_piece what, const char *p, size_t n), void *arg);
 int fl_json_cut_end(struct fl_json_cutter *c, bool list);       /* 0, -EBADMSG when something is half there */

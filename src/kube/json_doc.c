@@ -1,5 +1,5 @@
-/* JSON texts of a folder → trees. A list's elements are cut out and parsed one by one; what remains around them is parsed too, so that nothing
- * is taken from a text that is no JSON. */
+/* JSON texts of a folder → trees. A list's elements are cut out and parsed one by one; what remains around them is parsed too, so
+ * that nothing is taken from a text that is no JSON. */
 #include "kube/json.h"
 #include "kube/yaml.h"
 #include <errno.h>
@@ -106,7 +106,8 @@ int fl_json_read(struct fl_str text, fl_tree_fn *fn, void *arg, struct fl_err *e
 	int ret = 0;
 	while (!ret && p < end) {
 		const char *after = *p == '{' ? end_of(p, end) : NULL;
-		ret = after ? object(&d, (struct fl_str){ p, (size_t)(after - p) }) : fail(&d, p, "no object, or one that does not end");
+		ret = after ? object(&d, (struct fl_str){ p, (size_t)(after - p) })
+			    : fail(&d, p, "no object, or one that does not end");
 		p = after ? blanks(after, end) : end;
 	}
 	return ret;

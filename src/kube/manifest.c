@@ -15,17 +15,19 @@ static const struct sort sorts[] = {
 	{ "Service", "v1", FL_KIND_SERVICE, "metadata spec status",
 	  "type externalName clusterIP clusterIPs externalIPs ports publishNotReadyAddresses selector ipFamilies", "loadBalancer" },
 	{ "EndpointSlice", "discovery.k8s.io/", FL_KIND_SLICE, "metadata addressType ports endpoints", NULL, NULL },
-	{ "Pod", "v1", FL_KIND_POD, "metadata spec status", "nodeName hostname subdomain containers initContainers", "phase podIP podIPs conditions" },
+	{ "Pod", "v1", FL_KIND_POD, "metadata spec status", "nodeName hostname subdomain containers initContainers",
+	  "phase podIP podIPs conditions" },
 	{ "ServiceImport", "multicluster.x-k8s.io/", FL_KIND_IMPORT, "metadata spec", "type ips ports", NULL },
 	{ "Node", "v1", FL_KINDS, "metadata", NULL, NULL },
 };
 
+struct pending { cJSON *tree; int line; struct pending *next; };
 struct reading {
 	int (*fn)(void *arg, const struct fl_manifest_object *o);
 	void *arg;
 	unsigned *skipped;
 	struct fl_err *e;
-	struct pending { cJSON *tree; int line; struct pending *next; } *first, **last;     /* elements without a kind: their list's says */
+	struct pending *first, **last;          /* elements without a kind: their list's says */
 };
 
 static cJSON *at(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
@@ -94,8 +96,8 @@ static int check_strings(struct reading *r, const cJSON *map, int line, const ch
 	const cJSON *v;
 	cJSON_ArrayForEach(v, map)
 		if (!cJSON_IsString(v) && !cJSON_IsNull(v))
-			return fl_err_set(r->e, "line %d: %s %s: the %s \"%s\" is no string (put it in quotes)", line, kind, name, what,
-					  v->string ? v->string : "");
+			return fl_err_set(r->e, "line %d: %s %s: the %s \"%s\" is no string (put it in quotes)", line, kind, name,
+					  what, v->string ? v->string : "");
 	return 0;
 }
 
@@ -108,7 +110,8 @@ static int known(struct reading *r, cJSON *tree, int line, const struct sort *s)
 		static const char *const key[] = { "name", "namespace" };
 		const cJSON *v = at(meta, key[i]);
 		if (v && !cJSON_IsString(v) && !cJSON_IsNull(v))
-			return fl_err_set(r->e, "line %d: a %s whose metadata.%s is no string (put it in quotes)", line, s->kind, key[i]);
+			return fl_err_set(r->e, "line %d: a %s whose metadata.%s is no string (put it in quotes)", line, s->kind,
+					  key[i]);
 	}
 	if (!*name)
 		return fl_err_set(r->e, "line %d: a %s without metadata.name", line, s->kind);
@@ -124,9 +127,9 @@ static int known(struct reading *r, cJSON *tree, int line, const struct sort *s)
 	prune(tree, s);
 	const cJSON *selector = at(at(tree, "spec"), "selector");
 	char *json = cJSON_PrintUnformatted(tree);
-	struct fl_manifest_object o = { .kind = fl_str(s->kind), .store_kind = s->store_kind, .name = fl_str(name),
-					.ns = fl_str(namespaced ? str(meta, "namespace") : ""), .json = json, .n = json ? strlen(json) : 0,
-					.line = line, .selects = cJSON_IsObject(selector) && selector->child };
+	struct fl_manifest_object o = { .kind = fl_str(s->kind), .store_kind = s->store_kind, .name = fl_str(name), .line = line,
+					.ns = fl_str(namespaced ? str(meta, "namespace") : ""), .json = json,
+					.n = json ? strlen(json) : 0, .selects = cJSON_IsObject(selector) && selector->child };
 	if (s->store_kind == FL_KIND_SLICE)
 		o.service = fl_str(str(at(meta, "labels"), "kubernetes.io/service-name"));
 	ret = json ? r->fn(r->arg, &o) : fl_err_set(r->e, "line %d: out of memory", line);
@@ -141,7 +144,8 @@ static int nested(struct reading *r, cJSON *list, int line, const char *kind, co
 {
 	cJSON *v;
 	cJSON_ArrayForEach(v, list) {
-		int ret = take(r, v, line, *str(v, "kind") ? str(v, "kind") : kind, *str(v, "apiVersion") ? str(v, "apiVersion") : api);
+		int ret =
+		    take(r, v, line, *str(v, "kind") ? str(v, "kind") : kind, *str(v, "apiVersion") ? str(v, "apiVersion") : api);
 		if (ret)
 			return ret;
 	}
@@ -222,7 +226,8 @@ static bool looks_like_json(struct fl_str text)
 	return s.n && (*s.p == '"' || *s.p == '}');
 }
 
-int fl_manifest_read(struct fl_str text, int (*fn)(void *arg, const struct fl_manifest_object *o), void *arg, unsigned *skipped, struct fl_err *e)
+int fl_manifest_read(struct fl_str text, int (*fn)(void *arg, const struct fl_manifest_object *o), void *arg, unsigned *skipped,
+		     struct fl_err *e)
 {
 	struct reading r = { .fn = fn, .arg = arg, .skipped = skipped, .e = e };
 	r.last = &r.first;

@@ -124,7 +124,8 @@ void fl_manifests_read_file(struct fl_manifests *m, struct fl_manifest_file *f)
 	m->bytes_read += n;
 	if (ret) {
 		if (f->named_ns != f->ctime_ns)
-			fl_log(FL_ERROR, WHO, "manifest %s: %s; %s", path, e.msg, f->n ? "what it said before stays" : "it is left out");
+			fl_log(FL_ERROR, WHO, "manifest %s: %s; %s", path, e.msg,
+			       f->n ? "what it said before stays" : "it is left out");
 		f->named_ns = f->ctime_ns;
 		fl_store_source(m->store)->errors++;
 		drop_objects(&fresh);
@@ -145,7 +146,8 @@ void fl_manifests_read_file(struct fl_manifests *m, struct fl_manifest_file *f)
 static bool manifest_name(const char *name)
 {
 	struct fl_str s = fl_str(name);
-	return name[0] != '.' && (fl_str_ends(s, FL_STR(".yaml")) || fl_str_ends(s, FL_STR(".yml")) || fl_str_ends(s, FL_STR(".json")));
+	return name[0] != '.' &&
+	       (fl_str_ends(s, FL_STR(".yaml")) || fl_str_ends(s, FL_STR(".yml")) || fl_str_ends(s, FL_STR(".json")));
 }
 
 static void file_free(struct fl_manifest_file *f)
@@ -167,7 +169,8 @@ static bool just_now(uint64_t ctime_ns)
 static bool file_look(struct fl_manifests *m, struct fl_manifest_file *f, const struct stat *st)
 {
 	uint64_t ctime_ns = (uint64_t)st->st_ctim.tv_sec * FL_SEC + (uint64_t)st->st_ctim.tv_nsec;
-	if (!f->again && !f->unsure && f->dev == st->st_dev && f->ino == st->st_ino && f->size == (uint64_t)st->st_size && f->ctime_ns == ctime_ns)
+	if (!f->again && !f->unsure && f->dev == st->st_dev && f->ino == st->st_ino && f->size == (uint64_t)st->st_size &&
+	    f->ctime_ns == ctime_ns)
 		return false;
 	f->dev = st->st_dev;
 	f->ino = st->st_ino;
@@ -229,9 +232,11 @@ static int folder_look(struct fl_manifests *m)
 		snprintf(path, sizeof path, "%s/%s", m->dir, name[i]);
 		if (!stat(path, &st) && S_ISREG(st.st_mode)) {          /* else a link to nowhere, a folder */
 			any |= drop_until(p, name[i]);
-			if (!*p || strcmp((*p)->name, name[i])) {
-				struct fl_manifest_file *f = fl_xalloc(sizeof *f);
-				*f = (struct fl_manifest_file){ .name = fl_xstrndup(name[i], strlen(name[i])), .next = *p, .unsure = true };
+			struct fl_manifest_file *f = *p;
+			if (!f || strcmp(f->name, name[i])) {
+				f = fl_xalloc(sizeof *f);
+				*f = (struct fl_manifest_file){ .name = name[i], .next = *p, .unsure = true };
+				name[i] = NULL;
 				*p = f;
 			}
 			any |= file_look(m, *p, &st);
@@ -264,7 +269,8 @@ static void look(void *arg)
 	st->connected = ret >= 0;
 	if (ret < 0) {
 		if (m->complaint != ret)
-			fl_log(FL_ERROR, WHO, "manifests %s: %s%s", m->dir, strerror(-ret), m->loaded ? "; what it said before stays" : "");
+			fl_log(FL_ERROR, WHO, "manifests %s: %s%s", m->dir, strerror(-ret),
+			       m->loaded ? "; what it said before stays" : "");
 		m->complaint = ret;
 		st->errors++;
 		return;
@@ -330,19 +336,21 @@ static int check(struct fl_manifests *m, const struct fl_source_config *cfg, str
 	return 0;
 }
 
-struct fl_source *fl_source_manifests_create(struct fl_store *store, struct fl_loop *loop, const struct fl_source_config *cfg, struct fl_err *e)
+struct fl_source *fl_source_manifests_create(struct fl_store *store, struct fl_loop *loop, const struct fl_source_config *cfg,
+					     struct fl_err *e)
 {
 	static const struct fl_source_ops ops = { .destroy = destroy, .relist = relist };
 	struct fl_manifests *m = fl_xalloc(sizeof *m);
-	*m = (struct fl_manifests){ .base = { &ops }, .store = store, .loop = loop, .dir = fl_xstrndup(cfg->manifests.p, cfg->manifests.n),
-				    .timer = { .fn = on_timer } };
+	*m = (struct fl_manifests){ .base = { &ops }, .store = store, .loop = loop, .timer = { .fn = on_timer },
+				    .dir = fl_xstrndup(cfg->manifests.p, cfg->manifests.n) };
 	if (check(m, cfg, e)) {
 		destroy(&m->base);
 		return NULL;
 	}
 	m->watch = fl_watch_add(loop, m->dir, SETTLE_NS, look, m);
 	if (!m->watch)
-		fl_log(FL_WARN, WHO, "manifests %s: cannot be watched (%s), looking every %us", m->dir, strerror(errno), (unsigned)(POLL_NS / FL_SEC));
+		fl_log(FL_WARN, WHO, "manifests %s: cannot be watched (%s), looking every %us", m->dir, strerror(errno),
+		       (unsigned)(POLL_NS / FL_SEC));
 	fl_timer_set(loop, &m->timer, fl_loop_tick(loop));      /* on the loop, as every other change */
 	return &m->base;
 }

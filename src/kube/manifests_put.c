@@ -70,7 +70,8 @@ static bool first_time(struct fl_manifests *m, uint64_t h)
 
 static const char *kind_name(enum fl_kind k)
 {
-	static const char *const names[] = { "Namespace", "Service", "EndpointSlice", "Pod", "ServiceImport", "EndpointSlice", "Node" };
+	static const char *const names[] = { "Namespace", "Service", "EndpointSlice", "Pod", "ServiceImport", "EndpointSlice",
+					     "Node" };
 	return names[k];
 }
 
@@ -78,8 +79,8 @@ static void warn(struct fl_manifests *m, const struct entry *at, enum about abou
 {
 	const struct fl_manifest *o = at->o;
 	if (first_time(m, hash_of(o->ns, o->name, o->kind + 16 * about)) && m->warnings++ < WARNINGS)
-		fl_log(FL_WARN, WHO, "manifest %s/%s:%d: %s %s%s%s %s", m->dir, at->f->name, o->line, kind_name(o->kind), o->ns, *o->ns ? "/" : "",
-		       o->name, words);
+		fl_log(FL_WARN, WHO, "manifest %s/%s:%d: %s %s%s%s %s", m->dir, at->f->name, o->line, kind_name(o->kind), o->ns,
+		       *o->ns ? "/" : "", o->name, words);
 }
 
 /* ---- who counts ---- */
@@ -126,7 +127,10 @@ static bool from_pods(struct index *x, const struct fl_manifest *o)
 }
 
 /* What it says is needed whenever anything changes. */
-static bool stays(struct index *x, const struct fl_manifest *o) { return o->kind == FL_KIND_POD || o->kind == FL_KINDS || from_pods(x, o); }
+static bool stays(struct index *x, const struct fl_manifest *o)
+{
+	return o->kind == FL_KIND_POD || o->kind == FL_KINDS || from_pods(x, o);
+}
 
 /* Files of which more is needed than was kept are read again. False: there were none. */
 static bool missing(struct fl_manifests *m, struct index *x)

@@ -1,4 +1,5 @@
-/* proto: a reader of protobuf fields that copies nothing. Foreign bytes: every length is checked, unknown fields are skipped by wire type. */
+/* proto: a reader of protobuf fields that copies nothing. Foreign bytes: every length is checked, unknown fields are skipped by
+ * wire type. */
 #pragma once
 #include "base/str.h"
 

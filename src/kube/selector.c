@@ -1,5 +1,5 @@
-/* Kubernetes label selectors, with the words of k8s.io/apimachinery where they are wrong: a=b, a==b, a!=b, a, !a, a in (b,c), a notin (b,c),
- * with commas between them. (CoreDNS itself takes no a!=b; here it is welcome.) */
+/* Kubernetes label selectors, with the words of k8s.io/apimachinery where they are wrong: a=b, a==b, a!=b, a, !a, a in (b,c), a
+ * notin (b,c), with commas between them. (CoreDNS itself takes no a!=b; here it is welcome.) */
 #include "kube/source.h"
 #include <stdlib.h>
 
@@ -56,7 +56,8 @@ static bool is_word(const struct scan *s) { return s->tok == WORD || s->tok == I
 
 static int fail(struct scan *s, const char *before, const char *expected)
 {
-	return fl_err_set(s->e, "couldn't parse the selector string \"%.*s\": %sfound '%.*s'%s", FL_FMT(s->all), before, FL_FMT(s->lit), expected);
+	return fl_err_set(s->e, "couldn't parse the selector string \"%.*s\": %sfound '%.*s'%s", FL_FMT(s->all), before,
+			  FL_FMT(s->lit), expected);
 }
 
 #define REQUIREMENT "unable to parse requirement: "
@@ -79,7 +80,8 @@ static bool subdomain(struct fl_str s)
 	for (size_t i = 0; i <= s.n; i++) {
 		char c = i < s.n ? s.p[i] : '.';
 		bool edge = before == '.' || c == '.';
-		if ((!alnum(c) && c != '-' && c != '.') || (c >= 'A' && c <= 'Z') || (edge && (c == '-' || before == '-' || before == c)))
+		if ((!alnum(c) && c != '-' && c != '.') || (c >= 'A' && c <= 'Z') ||
+		    (edge && (c == '-' || before == '-' || before == c)))
 			return false;
 		before = c;
 	}
@@ -92,22 +94,29 @@ static int check_key(struct scan *s, struct fl_str key)
 	bool two = prefix.n < key.n;
 	const char *why = NULL;
 	if (two && !subdomain(prefix))
-		why = "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-		      "end with an alphanumeric character";
+		why = "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+		      "and must start and end with an alphanumeric character";
 	else if (!label_name(two ? name : key) || !(two ? name : key).n)
-		why = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
-	return !why ? 0 : fl_err_set(s->e, "couldn't parse the selector string \"%.*s\": " REQUIREMENT "<nil>: Invalid value: \"%.*s\": %s", FL_FMT(s->all),
-				     FL_FMT(key), why);
+		why = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+		      "alphanumeric character";
+	if (!why)
+		return 0;
+	return fl_err_set(s->e, "couldn't parse the selector string \"%.*s\": " REQUIREMENT "<nil>: Invalid value: \"%.*s\": %s",
+			  FL_FMT(s->all), FL_FMT(key), why);
 }
 
 static int check_values(struct scan *s, const struct term *t)
 {
 	for (unsigned i = 0; i < t->n; i++)
 		if (!label_name(t->value[i]))
-			return fl_err_set(s->e, "couldn't parse the selector string \"%.*s\": " REQUIREMENT "values[%u][%.*s]: Invalid value: \"%.*s\": %s",
-					  FL_FMT(s->all), i, FL_FMT(t->key), FL_FMT(t->value[i]), t->value[i].n > NAME_MAX_LEN ?
-					  "must be no more than 63 bytes" : "a valid label must be an empty string or consist of alphanumeric characters, "
-					  "'-', '_' or '.', and must start and end with an alphanumeric character");
+			return fl_err_set(s->e,
+					  "couldn't parse the selector string \"%.*s\": " REQUIREMENT
+					  "values[%u][%.*s]: Invalid value: \"%.*s\": %s",
+					  FL_FMT(s->all), i, FL_FMT(t->key), FL_FMT(t->value[i]),
+					  t->value[i].n > NAME_MAX_LEN
+					      ? "must be no more than 63 bytes"
+					      : "a valid label must be an empty string or consist of alphanumeric characters, "
+						"'-', '_' or '.', and must start and end with an alphanumeric character");
 	return 0;
 }
 
@@ -178,7 +187,8 @@ static int parse(struct fl_selector *sel, struct scan *s)
 	next(s);
 	while (s->tok != END) {
 		if (!is_word(s) && s->tok != NOT)
-			return fail(s, "", sel->n ? ", expected: identifier after ','" : ", expected: !, identifier, or 'end of string'");
+			return fail(s, "",
+				    sel->n ? ", expected: identifier after ','" : ", expected: !, identifier, or 'end of string'");
 		sel->term = fl_xrealloc(sel->term, (sel->n + 1) * sizeof *sel->term);
 		sel->term[sel->n] = (struct term){ 0 };
 		int ret = requirement(s, &sel->term[sel->n++]);

@@ -1,5 +1,5 @@
-/* YAML → trees, from libyaml's events. Plain scalars are typed as by go-yaml v2 (YAML 1.1: yes is true, 010 is 8), keys become strings, << merges,
- * aliases are copied. A text of n bytes may grow to trees of about 4n; past that it is a bomb. */
+/* YAML → trees, from libyaml's events. Plain scalars are typed as by go-yaml v2 (YAML 1.1: yes is true, 010 is 8), keys become
+ * strings, << merges, aliases are copied. A text of n bytes may grow to trees of about 4n; past that it is a bomb. */
 #include "kube/yaml.h"
 #include <errno.h>
 #include <math.h>
@@ -34,7 +34,8 @@ static bool next(struct reading *r, yaml_event_t *ev)
 	if (yaml_parser_parse(&r->parser, ev))
 		return true;
 	const yaml_mark_t *at = r->parser.problem_mark.line ? &r->parser.problem_mark : &r->parser.context_mark;
-	return fail(r, r->parser.error == YAML_READER_ERROR ? &r->parser.mark : at, r->parser.problem ? r->parser.problem : "cannot be read");
+	return fail(r, r->parser.error == YAML_READER_ERROR ? &r->parser.mark : at,
+		    r->parser.problem ? r->parser.problem : "cannot be read");
 }
 
 /* ---- scalars ---- */
@@ -119,7 +120,8 @@ static cJSON *scalar(struct reading *r, const yaml_event_t *ev)
 		fail(r, &ev->start_mark, "a text with a NUL in it");
 		return NULL;
 	}
-	if (ev->data.scalar.style != YAML_PLAIN_SCALAR_STYLE || ev->data.scalar.tag)     /* of the tags only !!str is any use in a manifest */
+	if (ev->data.scalar.style != YAML_PLAIN_SCALAR_STYLE ||
+	    ev->data.scalar.tag) /* of the tags only !!str is any use in a manifest */
 		return cJSON_CreateString(s);
 	bool short_word = ev->data.scalar.length <= 5 && strchr("~nNtTfFyYoO.+-", *s);        /* an empty one too */
 	if (short_word && one_of(s, null))
@@ -361,7 +363,8 @@ static bool document(struct reading *r)
 		yaml_event_delete(&ev);
 		return false;
 	}
-	bool root = ev.type != YAML_STREAM_START_EVENT && ev.type != YAML_DOCUMENT_START_EVENT && ev.type != YAML_DOCUMENT_END_EVENT;
+	bool root =
+	    ev.type != YAML_STREAM_START_EVENT && ev.type != YAML_DOCUMENT_START_EVENT && ev.type != YAML_DOCUMENT_END_EVENT;
 	int line = (int)ev.start_mark.line + 1;
 	cJSON *tree = root ? node(r, &ev, 0, &size) : NULL;
 	yaml_event_delete(&ev);

@@ -113,7 +113,8 @@ static uint64_t rv_of(struct fl_str rv)
 }
 
 /* The head of every object. size: of its struct. */
-static struct fl_object *head(struct cut *c, size_t size, enum fl_kind kind, const struct fl_meta_in *in, const struct fl_shared *sh)
+static struct fl_object *head(struct cut *c, size_t size, enum fl_kind kind, const struct fl_meta_in *in,
+			      const struct fl_shared *sh)
 {
 	struct fl_box *b = part(c, sizeof *b + size, 8);
 	struct fl_str name = put_str(c, in->name);
@@ -154,7 +155,8 @@ struct fl_object *fl_box_service(enum fl_kind kind, const struct fl_service_in *
 	struct fl_service *s = NULL;
 	unsigned nip = 0, nexternal = in->nexternal < UINT16_MAX ? in->nexternal : UINT16_MAX;
 	struct fl_ip ips[8];
-	bool headless = (in->ncluster_ip && fl_str_is(in->cluster_ip[0], "None")) || (kind == FL_KIND_IMPORT && fl_str_is(in->type, "Headless"));
+	bool headless = (in->ncluster_ip && fl_str_is(in->cluster_ip[0], "None")) ||
+			(kind == FL_KIND_IMPORT && fl_str_is(in->type, "Headless"));
 	for (unsigned i = 0; i < in->ncluster_ip && nip < FL_COUNT(ips) && !headless; i++)
 		if (fl_ip_parse(in->cluster_ip[i], &ips[nip]) || !in->cluster_ip[i].n)
 			nip++;
@@ -220,7 +222,8 @@ static bool is_plain(const struct fl_slice_in *in, const struct fl_store_wants *
 	bool same = alen == 4 && total <= PLAIN_MAX;    /* an IPv6 address may have a spelling of its own */
 	for (unsigned i = 0; i < in->nep && same; i++) {
 		const struct fl_endpoint_in *e = &in->ep[i];
-		same = e->flags == PLAIN && !e->hostname.n && !(w->pod_names && e->pod.n) && !(w->zones && e->zone.n) && !(w->nodes && e->node.n);
+		same = e->flags == PLAIN && !e->hostname.n && !(w->pod_names && e->pod.n) && !(w->zones && e->zone.n) &&
+		       !(w->nodes && e->node.n);
 	}
 	return same;
 }
@@ -260,8 +263,8 @@ static void put_endpoints(struct cut *c, struct fl_slice *s, const struct fl_sli
 	}
 }
 
-struct fl_object *fl_box_slice(enum fl_kind kind, const struct fl_slice_in *in, const struct fl_store_wants *w, const struct fl_shared *sh,
-			       const char **what)
+struct fl_object *fl_box_slice(enum fl_kind kind, const struct fl_slice_in *in, const struct fl_store_wants *w,
+			       const struct fl_shared *sh, const char **what)
 {
 	struct cut c = { 0 };
 	struct fl_slice *s = NULL;
@@ -289,7 +292,8 @@ struct fl_object *fl_box_slice(enum fl_kind kind, const struct fl_slice_in *in, 
 	return &s->o;
 }
 
-struct fl_object *fl_box_pod(const struct fl_pod_in *in, const struct fl_store_wants *w, const struct fl_shared *sh, const char **what)
+struct fl_object *fl_box_pod(const struct fl_pod_in *in, const struct fl_store_wants *w, const struct fl_shared *sh,
+			     const char **what)
 {
 	struct cut c = { 0 };
 	struct fl_pod *p = NULL;

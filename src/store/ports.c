@@ -57,7 +57,8 @@ struct fl_ports *fl_ports_get(struct fl_port_lists *t, const struct fl_port_in *
 		bytes += in[i].name.n + protocol_of(&in[i]).n + in[i].app_protocol.n + 3;
 	struct fl_ports *l = fl_xalloc(bytes);
 	char *text = (char *)&l->port[n];
-	*l = (struct fl_ports){ .next = t->bucket[digest & (t->cap - 1)], .digest = digest, .refs = 1, .n = n, .bytes = (uint32_t)bytes };
+	*l = (struct fl_ports){ .next = t->bucket[digest & (t->cap - 1)], .digest = digest, .refs = 1, .n = n,
+				.bytes = (uint32_t)bytes };
 	for (unsigned i = 0; i < n; i++) {
 		l->port[i].name = place(&text, in[i].name);
 		l->port[i].protocol = place(&text, protocol_of(&in[i]));

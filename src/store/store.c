@@ -8,7 +8,12 @@
 enum { RECLAIM_BYTES = 1 << 20 };
 
 /* Objects of one kind, by (namespace, name): open addressing, kept under 3/4 full. */
-struct table { struct fl_object **slot; uint32_t n, used, cap; uint32_t mark; bool synced, listing; };      /* used: with the graves */
+struct table {
+	struct fl_object **slot;
+	uint32_t n, used, cap;          /* used: with the graves */
+	uint32_t mark;
+	bool synced, listing;
+};
 
 struct fl_store {
 	struct fl_store_wants wants;

@@ -127,8 +127,8 @@ void fl_store_list_abort(struct fl_store *s, enum fl_kind kind);        /* the l
 bool fl_store_synced(const struct fl_store *s);         /* every wanted kind had its first whole list; sticky; any thread */
 bool fl_store_kind_synced(const struct fl_store *s, enum fl_kind kind);
 
-/* End of a batch of events: subscribers publish, then what was replaced is freed after a grace period (batched: at once when more than
- * 1 MiB waits, else with the next flush that finds it older than 1 s, or FL_STORE_NOW). */
+/* End of a batch of events: subscribers publish, then what was replaced is freed after a grace period (batched: at once when more
+ * than 1 MiB waits, else with the next flush that finds it older than 1 s, or FL_STORE_NOW). */
 void fl_store_flush(struct fl_store *s);
 void fl_store_reclaim(struct fl_store *s);              /* frees all that waits, now */
 

@@ -75,8 +75,11 @@ static void put_slice(struct fl_store *s, unsigned i, int version)
 		snprintf(text[k], sizeof text[k], "10.1.0.%d", k);
 		snprintf(host[k], sizeof host[k], "host-%d", k);
 		addr[k] = fl_str(text[k]);
-		ep[k] = (struct fl_endpoint_in){ .address = &addr[k], .naddress = 1, .hostname = k % 2 ? fl_str(host[k]) : FL_STR(""),
-						 .pod = FL_STR("not-wanted"), .flags = FL_EP_READY };
+		ep[k] = (struct fl_endpoint_in){ .address = &addr[k],
+						.naddress = 1,
+						.hostname = k % 2 ? fl_str(host[k]) : FL_STR(""),
+						.pod = FL_STR("not-wanted"),
+						.flags = FL_EP_READY };
 	}
 	struct fl_slice_in in = { .meta = { FL_STR("ns"), fl_str(name), FL_STR("u"), FL_STR("9") }, .service = fl_str(name),
 				  .address_type = FL_STR("IPv4"), .ep = ep, .nep = (unsigned)version };

@@ -1,5 +1,5 @@
-/* Decoders against streams recorded from a real API server (test/live/fixtures): protobuf and JSON must say the same, in whatever portions
- * the bytes come; and foreign bytes must do no harm. */
+/* Decoders against streams recorded from a real API server (test/live/fixtures): protobuf and JSON must say the same, in whatever
+ * portions the bytes come; and foreign bytes must do no harm. */
 #include "kube/decode.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -30,7 +30,8 @@ static int object(void *arg, enum fl_watch_type type, const struct fl_decoded *d
 		return 0;
 	}
 	s->objects++;
-	say(s, "%d %.*s/%.*s rv %.*s%s\n", type, FL_FMT(d->meta.ns), FL_FMT(d->meta.name), FL_FMT(d->meta.rv), d->deleting ? " deleting" : "");
+	say(s, "%d %.*s/%.*s rv %.*s%s\n", type, FL_FMT(d->meta.ns), FL_FMT(d->meta.name), FL_FMT(d->meta.rv),
+	    d->deleting ? " deleting" : "");
 	if (d->kind == FL_KIND_SERVICE) {
 		const struct fl_service_in *v = &d->service;
 		say(s, " %.*s ext %.*s pnr %d", FL_FMT(v->type), FL_FMT(v->external_name), v->publish_not_ready);
@@ -44,8 +45,8 @@ static int object(void *arg, enum fl_watch_type type, const struct fl_decoded *d
 		const struct fl_slice_in *v = &d->slice;
 		say(s, " of %.*s %.*s trigger %d", FL_FMT(v->service), FL_FMT(v->address_type), v->trigger_ns != 0);
 		for (unsigned i = 0; i < v->nep; i++)
-			say(s, " [%.*s %.*s %.*s %.*s %d]", FL_FMT(v->ep[i].naddress ? v->ep[i].address[0] : FL_STR("-")), FL_FMT(v->ep[i].hostname), FL_FMT(v->ep[i].pod),
-			    FL_FMT(v->ep[i].zone), v->ep[i].flags);
+			say(s, " [%.*s %.*s %.*s %.*s %d]", FL_FMT(v->ep[i].naddress ? v->ep[i].address[0] : FL_STR("-")),
+			    FL_FMT(v->ep[i].hostname), FL_FMT(v->ep[i].pod), FL_FMT(v->ep[i].zone), v->ep[i].flags);
 		for (unsigned i = 0; i < v->nport; i++)
 			say(s, " port %.*s/%d", FL_FMT(v->port[i].name), v->port[i].port);
 	} else if (d->kind == FL_KIND_POD) {
@@ -173,7 +174,8 @@ static void test_damage(void **state)
 	(void)state;
 	struct fl_rng r;
 	fl_rng_init(&r, 0);
-	static const char *const names[] = { "services.watchlist.pb", "endpointslices.list.pb", "pods.list.json", "services.watchlist.json" };
+	static const char *const names[] = { "services.watchlist.pb", "endpointslices.list.pb", "pods.list.json",
+					    "services.watchlist.json" };
 	for (unsigned f = 0; f < FL_COUNT(names); f++) {
 		size_t n;
 		uint8_t *p = read_file(names[f], &n), *copy = fl_xalloc(n);
@@ -216,7 +218,8 @@ static void test_too_big(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_recorded), cmocka_unit_test(test_proto_is_json), cmocka_unit_test(test_status),
-					    cmocka_unit_test(test_damage), cmocka_unit_test(test_too_big) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_recorded), cmocka_unit_test(test_proto_is_json),
+					   cmocka_unit_test(test_status), cmocka_unit_test(test_damage),
+					   cmocka_unit_test(test_too_big) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* A folder of manifests as a cluster: what is in the store after files come, change, break and go. The clock is virtual; the files are real. */
+/* A folder of manifests as a cluster: what is in the store after files come, change, break and go. The clock is virtual; the files
+ * are real. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "kube/source.h"
@@ -156,11 +157,14 @@ static void on_slice(void *arg, const struct fl_object *o)
 		fl_ip_text(ip, s->addr + i * s->alen, s->alen);
 		l->n += (size_t)snprintf(l->text + l->n, sizeof l->text - l->n, "%s%s%s%s%s%s", l->n ? "\n" : "", ip,
 					 s->ep[i].hostname ? " " : "", fl_slice_text(s, s->ep[i].hostname).p,
-					 s->ep[i].flags & FL_EP_READY ? "" : " unready", s->ep[i].flags & FL_EP_TERMINATING ? " leaving" : "");
+					 s->ep[i].flags & FL_EP_READY ? "" : " unready",
+					 s->ep[i].flags & FL_EP_TERMINATING ? " leaving" : "");
 		if (s->ep[i].zone)
-			l->n += (size_t)snprintf(l->text + l->n, sizeof l->text - l->n, " in %s", fl_slice_text(s, s->ep[i].zone).p);
+			l->n +=
+			    (size_t)snprintf(l->text + l->n, sizeof l->text - l->n, " in %s", fl_slice_text(s, s->ep[i].zone).p);
 		for (unsigned k = 0; k < s->nport; k++)
-			l->n += (size_t)snprintf(l->text + l->n, sizeof l->text - l->n, " %s:%d", s->port[k].name.p, s->port[k].port);
+			l->n +=
+			    (size_t)snprintf(l->text + l->n, sizeof l->text - l->n, " %s:%d", s->port[k].name.p, s->port[k].port);
 	}
 }
 
@@ -198,8 +202,8 @@ static unsigned said(const struct world *w, const char *what)
 
 /* ---- tests ---- */
 
-static const char web[] =
-	"apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.96.0.7, ports: [{name: http, port: 80}]}\n";
+static const char web[] = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.96.0.7, "
+			  "ports: [{name: http, port: 80}]}\n";
 
 static void test_example(void **state)
 {
@@ -230,8 +234,10 @@ static void test_defaults(void **state)
 	(void)state;
 	struct world w;
 	set_up(&w);
-	put(&w, "a.yml", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.96.0.7, ports: [{port: 80}]}\n---\n"
-	    "# a comment alone is no document\n---\nkind: Deployment\napiVersion: apps/v1\nmetadata: {name: x, namespace: nowhere}\n");
+	put(&w, "a.yml",
+	    "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {clusterIP: 10.96.0.7, ports: [{port: 80}]}\n---\n"
+	    "# a comment alone is no document\n---\nkind: Deployment\napiVersion: apps/v1\nmetadata: {name: x, namespace: "
+	    "nowhere}\n");
 	put(&w, "notes.txt", "not: [yaml");
 	put(&w, ".hidden.yaml", "not: [yaml");
 	start(&w);
@@ -258,7 +264,8 @@ static void test_changes(void **state)
 	settle(&w);
 	assert_string_equal(ip_of(&w, "shop", "web"), "10.96.0.7");
 	/* Written in place. */
-	put(&w, "web.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.96.0.8}\n");
+	put(&w, "web.yaml",
+	    "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.96.0.8}\n");
 	settle(&w);
 	assert_string_equal(ip_of(&w, "shop", "web"), "10.96.0.8");
 	/* As editors do: another file takes its name. */
@@ -377,8 +384,10 @@ static void test_no_address(void **state)
 	(void)state;
 	struct world w;
 	set_up(&w);
-	put(&w, "a.yaml", "kind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n---\nkind: Service\nmetadata: {name: ext}\n"
-	    "spec: {type: ExternalName, externalName: a.example.com}\n---\nkind: Service\nmetadata: {name: head}\nspec: {clusterIP: None}\n");
+	put(&w, "a.yaml",
+	    "kind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n---\nkind: Service\nmetadata: {name: ext}\n"
+	    "spec: {type: ExternalName, externalName: a.example.com}\n---\nkind: Service\nmetadata: {name: head}\nspec: "
+	    "{clusterIP: None}\n");
 	start(&w);
 	assert_int_equal(said(&w, "[WARNING]"), 1);
 	assert_int_equal(said(&w, "/a.yaml:1: Service default/web has no clusterIP"), 1);
@@ -397,12 +406,12 @@ static void test_no_address(void **state)
 	tear_down(&w);
 }
 
-static const char pods[] =
-	"kind: List\napiVersion: v1\nitems:\n"
-	"- {kind: Service, metadata: {name: db}, spec: {clusterIP: None, selector: {app: db}, ports: [{name: pg, port: 5432, targetPort: sql}]}}\n"
-	"- {kind: Pod, metadata: {name: db-0, labels: {app: db}}, spec: {hostname: db-0, subdomain: db,\n"
-	"   containers: [{ports: [{name: sql, containerPort: 15432}]}]},\n"
-	"   status: {phase: Running, podIP: 10.1.0.1, conditions: [{type: Ready, status: 'True'}]}}\n";
+static const char pods[] = "kind: List\napiVersion: v1\nitems:\n"
+			   "- {kind: Service, metadata: {name: db}, spec: {clusterIP: None, selector: {app: db}, ports: [{name: "
+			   "pg, port: 5432, targetPort: sql}]}}\n"
+			   "- {kind: Pod, metadata: {name: db-0, labels: {app: db}}, spec: {hostname: db-0, subdomain: db,\n"
+			   "   containers: [{ports: [{name: sql, containerPort: 15432}]}]},\n"
+			   "   status: {phase: Running, podIP: 10.1.0.1, conditions: [{type: Ready, status: 'True'}]}}\n";
 
 /* Endpoints come from pods as long as there are no slices, and again when those are gone. */
 static void test_from_pods(void **state)
@@ -414,7 +423,9 @@ static void test_from_pods(void **state)
 	start(&w);
 	assert_string_equal(endpoints(&w, "default", "db"), "10.1.0.1 db-0 pg:15432");
 	assert_true(there(&w, FL_KIND_POD, "default", "db-0"));
-	put(&w, "slice.yaml", "kind: EndpointSlice\napiVersion: discovery.k8s.io/v1\nmetadata: {name: db-x, labels: {kubernetes.io/service-name: db}}\n"
+	put(&w, "slice.yaml",
+	    "kind: EndpointSlice\napiVersion: discovery.k8s.io/v1\nmetadata: {name: db-x, labels: {kubernetes.io/service-name: "
+	    "db}}\n"
 	    "addressType: IPv4\nendpoints: [{addresses: [10.1.0.9]}]\nports: [{name: pg, port: 1}]\n");
 	settle(&w);
 	assert_string_equal(endpoints(&w, "default", "db"), "10.1.0.9 pg:1");
@@ -423,11 +434,13 @@ static void test_from_pods(void **state)
 	drop(&w, "slice.yaml");
 	settle(&w);
 	assert_string_equal(endpoints(&w, "default", "db"), "10.1.0.1 db-0 pg:15432");
-	put(&w, "more.yaml", "kind: Pod\nmetadata: {name: db-1, labels: {app: db}}\nstatus: {phase: Running, podIPs: [{ip: 10.1.0.2}]}\n");
+	put(&w, "more.yaml",
+	    "kind: Pod\nmetadata: {name: db-1, labels: {app: db}}\nstatus: {phase: Running, podIPs: [{ip: 10.1.0.2}]}\n");
 	settle(&w);     /* not ready, and without the named port */
 	assert_string_equal(endpoints(&w, "default", "db"), "10.1.0.1 db-0 pg:15432\n10.1.0.2 unready");
 	/* Pods that are over are nobody's. */
-	put(&w, "more.yaml", "kind: Pod\nmetadata: {name: db-1, labels: {app: db}}\nstatus: {phase: Succeeded, podIPs: [{ip: 10.1.0.2}]}\n");
+	put(&w, "more.yaml",
+	    "kind: Pod\nmetadata: {name: db-1, labels: {app: db}}\nstatus: {phase: Succeeded, podIPs: [{ip: 10.1.0.2}]}\n");
 	settle(&w);
 	assert_string_equal(endpoints(&w, "default", "db"), "10.1.0.1 db-0 pg:15432");
 	assert_false(there(&w, FL_KIND_POD, "default", "db-1"));
@@ -435,7 +448,8 @@ static void test_from_pods(void **state)
 	put(&w, "node.yaml", "kind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}\n");
 	settle(&w);
 	assert_string_equal(endpoints(&w, "default", "db"), "");
-	put(&w, "more.yaml", "kind: Pod\nmetadata: {name: db-1, labels: {app: db}}\nspec: {nodeName: n1}\nstatus: {podIPs: [{ip: 10.1.0.2}]}\n");
+	put(&w, "more.yaml",
+	    "kind: Pod\nmetadata: {name: db-1, labels: {app: db}}\nspec: {nodeName: n1}\nstatus: {podIPs: [{ip: 10.1.0.2}]}\n");
 	settle(&w);
 	assert_string_equal(endpoints(&w, "default", "db"), "10.1.0.2 unready in z1");
 	tear_down(&w);
@@ -448,9 +462,12 @@ static void test_selectors(void **state)
 	set_up(&w);
 	w.cfg.labels = FL_STR("tier=front,app in (web, shop)");
 	w.cfg.namespace_labels = FL_STR("team");
-	put(&w, "a.yaml", "kind: Service\nmetadata: {name: web, namespace: shop, labels: {tier: front, app: web}}\nspec: {clusterIP: 10.96.0.1, "
-	    "selector: {app: web}}\n---\nkind: Service\nmetadata: {name: db, namespace: shop, labels: {tier: back}}\nspec: {clusterIP: 10.96.0.2}\n---\n"
-	    "kind: Pod\nmetadata: {name: p, namespace: shop, labels: {app: web}}\nstatus: {podIP: 10.1.0.1, conditions: [{type: Ready, status: 'True'}]}\n---\n"
+	put(&w, "a.yaml",
+	    "kind: Service\nmetadata: {name: web, namespace: shop, labels: {tier: front, app: web}}\nspec: {clusterIP: 10.96.0.1, "
+	    "selector: {app: web}}\n---\nkind: Service\nmetadata: {name: db, namespace: shop, labels: {tier: back}}\nspec: "
+	    "{clusterIP: 10.96.0.2}\n---\n"
+	    "kind: Pod\nmetadata: {name: p, namespace: shop, labels: {app: web}}\nstatus: {podIP: 10.1.0.1, conditions: [{type: "
+	    "Ready, status: 'True'}]}\n---\n"
 	    "kind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n---\nkind: Namespace\nmetadata: {name: other}\n---\n"
 	    "kind: ConfigMap\nmetadata: {name: c, namespace: third}\n");
 	start(&w);
@@ -470,20 +487,26 @@ static void test_multicluster(void **state)
 	(void)state;
 	struct world w;
 	set_up(&w);
-	put(&w, "mc.yaml", "kind: ServiceImport\napiVersion: multicluster.x-k8s.io/v1alpha1\nmetadata: {name: web, namespace: shop}\n"
+	put(&w, "mc.yaml",
+	    "kind: ServiceImport\napiVersion: multicluster.x-k8s.io/v1alpha1\nmetadata: {name: web, namespace: shop}\n"
 	    "spec: {type: ClusterSetIP, ips: [10.97.0.1], ports: [{name: http, port: 80, protocol: TCP}]}\n---\n"
 	    "kind: EndpointSlice\napiVersion: discovery.k8s.io/v1\naddressType: IPv4\nendpoints: [{addresses: [10.9.0.1]}]\n"
-	    "metadata: {name: web-1, namespace: shop, labels: {multicluster.kubernetes.io/service-name: web, multicluster.kubernetes.io/source-cluster: east}}\n");
+	    "metadata: {name: web-1, namespace: shop, labels: {multicluster.kubernetes.io/service-name: web, "
+	    "multicluster.kubernetes.io/source-cluster: east}}\n");
 	start(&w);
 	for (int round = 0; round < 2; round++) {
-		const struct fl_service *s = (const struct fl_service *)fl_store_find(w.store, FL_KIND_IMPORT, FL_STR("shop"), FL_STR("web"));
-		const struct fl_slice *v = (const struct fl_slice *)fl_store_find(w.store, FL_KIND_MCSLICE, FL_STR("shop"), FL_STR("web-1"));
+		const struct fl_service *s =
+		    (const struct fl_service *)fl_store_find(w.store, FL_KIND_IMPORT, FL_STR("shop"), FL_STR("web"));
+		const struct fl_slice *v =
+		    (const struct fl_slice *)fl_store_find(w.store, FL_KIND_MCSLICE, FL_STR("shop"), FL_STR("web-1"));
 		assert_non_null(s);
 		assert_int_equal(s->nip, 1);
 		assert_non_null(v);
 		assert_string_equal(v->service.p, "web");
 		assert_string_equal(v->cluster.p, "east");
-		assert_string_equal(((const struct fl_slice *)fl_store_find(w.store, FL_KIND_SLICE, FL_STR("shop"), FL_STR("web-1")))->service.p, "");
+		assert_string_equal(
+		    ((const struct fl_slice *)fl_store_find(w.store, FL_KIND_SLICE, FL_STR("shop"), FL_STR("web-1")))->service.p,
+		    "");
 		put(&w, "more.yaml", web);      /* and still there when it is only touched */
 		settle(&w);
 	}
@@ -498,7 +521,8 @@ static void test_folder(void **state)
 	struct fl_err e;
 	char away[80];
 	set_up(&w);
-	struct fl_source_config none = { .manifests = FL_STR("/nonexistent/folder") }, odd = { .manifests = fl_str(w.dir), .labels = FL_STR("a in b") };
+	struct fl_source_config none = { .manifests = FL_STR("/nonexistent/folder") },
+				odd = { .manifests = fl_str(w.dir), .labels = FL_STR("a in b") };
 	assert_null(fl_source_create(w.store, w.loop, &none, &e));
 	assert_string_equal(e.msg, "manifests /nonexistent/folder: No such file or directory");
 	assert_null(fl_source_create(w.store, w.loop, &odd, &e));
@@ -524,9 +548,10 @@ static void test_folder(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_example), cmocka_unit_test(test_defaults), cmocka_unit_test(test_changes),
-					    cmocka_unit_test(test_swapped_link), cmocka_unit_test(test_broken_file), cmocka_unit_test(test_twice),
-					    cmocka_unit_test(test_no_address), cmocka_unit_test(test_from_pods), cmocka_unit_test(test_selectors),
-					    cmocka_unit_test(test_multicluster), cmocka_unit_test(test_folder) };
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_example),	 cmocka_unit_test(test_defaults),    cmocka_unit_test(test_changes),
+	    cmocka_unit_test(test_swapped_link), cmocka_unit_test(test_broken_file), cmocka_unit_test(test_twice),
+	    cmocka_unit_test(test_no_address),	 cmocka_unit_test(test_from_pods),   cmocka_unit_test(test_selectors),
+	    cmocka_unit_test(test_multicluster), cmocka_unit_test(test_folder) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,8 +28,9 @@ static void test_ip(void **state)
 		{ "10.0.0.1", "10.0.0.1", 4 }, { "0.0.0.0", "0.0.0.0", 4 }, { "255.255.255.255", "255.255.255.255", 4 },
 		{ "::", "::", 16 }, { "::1", "::1", 16 }, { "FD00:0:0::2A", "fd00::2a", 16 }, { "::ffff:1.2.3.4", "1.2.3.4", 4 },
 		{ "2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1", 16 } };
-	static const char *const bad[] = { "", "None", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.04", " 1.2.3.4", "1.2.3.4 ", ":", ":::",
-					   "1::2::3", "12345::", "fe80::1%eth0", "::1.2.3", "1.2.3.-4", "0x1.2.3.4", "1..2.3" };
+	static const char *const bad[] = { "",	      "None",	      "1.2.3",	  "1.2.3.4.5", "1.2.3.256", "01.2.3.4",
+					  "1.2.3.04", " 1.2.3.4",     "1.2.3.4 ", ":",	       ":::",	    "1::2::3",
+					  "12345::",  "fe80::1%eth0", "::1.2.3",  "1.2.3.-4",  "0x1.2.3.4", "1..2.3" };
 	for (unsigned i = 0; i < FL_COUNT(good); i++) {
 		struct fl_ip ip;
 		char text[46];
@@ -59,9 +60,18 @@ static void test_service(void **state)
 	struct fl_store *s = store_of((struct fl_store_wants){ 0 });
 	struct fl_str ips[] = { FL_STR("10.0.0.1"), FL_STR("fd00::1") }, none[] = { FL_STR("None") }, empty[] = { FL_STR("") };
 	struct fl_str ext[] = { FL_STR("203.0.113.1"), FL_STR("lb.example.com") }, bad[] = { FL_STR("10.0.0"), FL_STR("10.0.0.2") };
-	struct fl_port_in port[] = { { FL_STR("http"), FL_STR(""), FL_STR("kubernetes.io/h2c"), 80 }, { FL_STR("dns"), FL_STR("UDP"), FL_STR(""), 53 } };
-	const struct fl_service *v = put_service(s, (struct fl_service_in){ .type = FL_STR("LoadBalancer"), .cluster_ip = ips, .ncluster_ip = 2,
-		.external = ext, .nexternal = 2, .port = port, .nport = 2, .publish_not_ready = true }, 0, NULL);
+	struct fl_port_in port[] = { {FL_STR("http"), FL_STR(""), FL_STR("kubernetes.io/h2c"), 80 },
+				    {FL_STR("dns"), FL_STR("UDP"), FL_STR(""), 53} };
+	const struct fl_service *v = put_service(s,
+						 (struct fl_service_in){ .type = FL_STR("LoadBalancer"),
+									.cluster_ip = ips,
+									.ncluster_ip = 2,
+									.external = ext,
+									.nexternal = 2,
+									.port = port,
+									.nport = 2,
+									.publish_not_ready = true },
+						 0, NULL);
 	assert_string_equal(v->o.ns.p, "shop");
 	assert_string_equal(v->o.name.p, "web");
 	assert_int_equal(v->o.rv, 12);
@@ -89,7 +99,8 @@ static void test_service(void **state)
 	assert_string_equal(what, "a cluster IP that is no address");
 	assert_int_equal(v->nip, 1);
 	assert_int_equal(v->ip[0].b[3], 2);
-	v = put_service(s, (struct fl_service_in){ .type = FL_STR("ExternalName"), .external_name = FL_STR("a.example.com.") }, 0, NULL);
+	v = put_service(s, (struct fl_service_in){ .type = FL_STR("ExternalName"), .external_name = FL_STR("a.example.com.")}, 0,
+			NULL);
 	assert_int_equal(v->type, FL_EXTERNAL_NAME);
 	assert_string_equal(v->external_name.p, "a.example.com.");
 	assert_int_equal(fl_store_put_service(s, &(struct fl_service_in){ 0 }, NULL), -EINVAL);
@@ -115,8 +126,14 @@ static void test_import(void **state)
 static const struct fl_slice *put_slice(struct fl_store *s, struct fl_endpoint_in *ep, unsigned n, const char *type, int want)
 {
 	struct fl_port_in port = { .port = -1 };
-	struct fl_slice_in in = { .meta = meta("shop", "web-1"), .service = FL_STR("web"), .address_type = fl_str(type), .ep = ep, .nep = n,
-				  .port = &port, .nport = 1, .trigger_ns = 77 };
+	struct fl_slice_in in = { .meta = meta("shop", "web-1"),
+				 .service = FL_STR("web"),
+				 .address_type = fl_str(type),
+				 .ep = ep,
+				 .nep = n,
+				 .port = &port,
+				 .nport = 1,
+				 .trigger_ns = 77 };
 	assert_int_equal(fl_store_put_slice(s, FL_KIND_SLICE, &in, NULL), want);
 	return (const struct fl_slice *)fl_store_find(s, FL_KIND_SLICE, FL_STR("shop"), FL_STR("web-1"));
 }
@@ -126,10 +143,15 @@ static void test_slice(void **state)
 	(void)state;
 	struct fl_store *s = store_of((struct fl_store_wants){ .pod_names = true });
 	struct fl_str a[] = { FL_STR("10.1.0.1"), FL_STR("10.1.0.2"), FL_STR("fd00:0::1"), FL_STR("10.1.0.3") };
-	struct fl_endpoint_in ep[] = {
-		{ .address = a, .naddress = 2, .hostname = FL_STR("db-0"), .pod = FL_STR("db-0"), .zone = FL_STR("z"), .node = FL_STR("n"), .flags = FL_EP_READY },
-		{ .address = a + 2, .naddress = 1, .flags = FL_EP_SERVING },
-		{ .address = a + 3, .naddress = 1, .flags = FL_EP_TERMINATING } };
+	struct fl_endpoint_in ep[] = { {.address = a,
+				       .naddress = 2,
+				       .hostname = FL_STR("db-0"),
+				       .pod = FL_STR("db-0"),
+				       .zone = FL_STR("z"),
+				       .node = FL_STR("n"),
+				       .flags = FL_EP_READY },
+				      {.address = a + 2, .naddress = 1, .flags = FL_EP_SERVING },
+				      {.address = a + 3, .naddress = 1, .flags = FL_EP_TERMINATING} };
 	const struct fl_slice *v = put_slice(s, ep, 3, "IPv4", 1);      /* one of them is no IPv4 address */
 	assert_string_equal(v->service.p, "web");
 	assert_int_equal(v->alen, 4);
@@ -158,8 +180,9 @@ static void test_plain_slices(void **state)
 	(void)state;
 	struct fl_store *s = store_of((struct fl_store_wants){ 0 });
 	struct fl_str a[] = { FL_STR("10.1.0.1"), FL_STR("10.1.0.2") };
-	struct fl_endpoint_in ep[] = { { .address = a, .naddress = 1, .pod = FL_STR("not-wanted"), .flags = FL_EP_READY | FL_EP_SERVING },
-				       { .address = a + 1, .naddress = 1, .flags = FL_EP_READY | FL_EP_SERVING } };
+	struct fl_endpoint_in ep[] = {
+	    {.address = a, .naddress = 1, .pod = FL_STR("not-wanted"), .flags = FL_EP_READY | FL_EP_SERVING },
+	    {.address = a + 1, .naddress = 1, .flags = FL_EP_READY | FL_EP_SERVING} };
 	const struct fl_slice *v = put_slice(s, ep, 2, "IPv4", 0);
 	const struct fl_endpoint *shared = v->ep;
 	for (unsigned i = 0; i < 2; i++) {
@@ -283,7 +306,8 @@ static void fill(struct fl_store *s, unsigned services, unsigned endpoints)
 		snprintf(ns, sizeof ns, "namespace-%u", i % 100);
 		snprintf(ip, sizeof ip, "10.%u.%u.%u", 96 + (i >> 16 & 7), i >> 8 & 255, i & 255);
 		struct fl_str ips[] = { fl_str(ip) };
-		struct fl_port_in port[] = { { FL_STR("http"), FL_STR("TCP"), FL_STR(""), 80 }, { FL_STR("metrics"), FL_STR("TCP"), FL_STR(""), 9090 } };
+		struct fl_port_in port[] = { {FL_STR("http"), FL_STR("TCP"), FL_STR(""), 80 },
+					    {FL_STR("metrics"), FL_STR("TCP"), FL_STR(""), 9090} };
 		struct fl_service_in v = { .meta = meta(ns, name), .cluster_ip = ips, .ncluster_ip = 1, .port = port, .nport = 2 };
 		assert_int_equal(fl_store_put_service(s, &v, NULL), 0);
 		for (unsigned k = 0; k < endpoints; k++) {
@@ -292,8 +316,13 @@ static void fill(struct fl_store *s, unsigned services, unsigned endpoints)
 			ep[k] = (struct fl_endpoint_in){ .address = &addr[k], .naddress = 1, .flags = FL_EP_READY | FL_EP_SERVING,
 							 .pod = FL_STR("service-00000-5d9c7b-abcde"), .node = FL_STR("node-17") };
 		}
-		struct fl_slice_in w = { .meta = meta(ns, slice), .service = fl_str(name), .address_type = FL_STR("IPv4"), .ep = ep, .nep = endpoints,
-					 .port = port, .nport = 2 };
+		struct fl_slice_in w = { .meta = meta(ns, slice),
+					.service = fl_str(name),
+					.address_type = FL_STR("IPv4"),
+					.ep = ep,
+					.nep = endpoints,
+					.port = port,
+					.nport = 2 };
 		assert_int_equal(fl_store_put_slice(s, FL_KIND_SLICE, &w, NULL), 0);
 	}
 	fl_store_list_end(s, FL_KIND_SERVICE);
@@ -336,8 +365,9 @@ static void test_room(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ip), cmocka_unit_test(test_service), cmocka_unit_test(test_import),
-					    cmocka_unit_test(test_slice), cmocka_unit_test(test_plain_slices), cmocka_unit_test(test_pod),
-					    cmocka_unit_test(test_lists), cmocka_unit_test(test_room) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_ip),		cmocka_unit_test(test_service),
+					   cmocka_unit_test(test_import),	cmocka_unit_test(test_slice),
+					   cmocka_unit_test(test_plain_slices), cmocka_unit_test(test_pod),
+					   cmocka_unit_test(test_lists),	cmocka_unit_test(test_room) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
