@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "plugin/kubernetes/endpoints.h"
+#include "plugin/kubernetes/metrics.h"
 #include "plugin/kubernetes/table.h"
 #include <stdlib.h>
 
@@ -277,6 +278,14 @@ static void slice_changed(struct k8s_index *x, const struct fl_slice *old, const
 	}
 }
 
+/* CoreDNS counts what a slice with the trigger's time changes, when its service is known. */
+static void programmed(struct k8s_index *x, const struct fl_slice *s)
+{
+	const struct k8s_node *n = s->trigger_ns && s->service.n ? fl_k8s_find(x, s->o.ns, s->service) : NULL;
+	if (n && n->service)
+		fl_k8s_programmed(s->trigger_ns, n->service->headless);
+}
+
 static void namespace_changed(struct k8s_index *x, const struct fl_object *old, const struct fl_object *now)
 {
 	if (old)
@@ -297,6 +306,7 @@ static void changed(struct fl_subscriber *sub, enum fl_kind kind, const struct f
 		break;
 	case FL_KIND_SLICE:
 		slice_changed(x, (const struct fl_slice *)old, (const struct fl_slice *)now);
+		programmed(x, (const struct fl_slice *)(now ? now : old));
 		break;
 	default:
 		break;
@@ -330,6 +340,7 @@ struct k8s_index *fl_k8s_index_create(struct fl_store *store, uint32_t ttl_s)
 	x->namespaces.hash = hash_namespace;
 	x->sub = (struct fl_subscriber){ .changed = changed, .flush = flush };
 	fl_store_subscribe(store, &x->sub);
+	fl_k8s_metrics_add(store, x);
 	return x;
 }
 
@@ -345,6 +356,7 @@ void fl_k8s_index_destroy(struct k8s_index *x)
 {
 	if (!x)
 		return;
+	fl_k8s_metrics_drop(x->store);
 	fl_store_unsubscribe(x->store, &x->sub);
 	fl_rcu_bin_finish(&x->bin);
 	free_all(&x->nodes);
