@@ -25,9 +25,16 @@ static struct fl_str text(struct reader *r, const cJSON *o, const char *key)
 
 static const cJSON *child(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
 
-static unsigned size(const cJSON *array)
+/* An array, or NULL: what stands in the place of one is no list. */
+static const cJSON *list_of(const cJSON *o, const char *key)
 {
-	int n = cJSON_IsArray(array) ? cJSON_GetArraySize(array) : 0;
+	const cJSON *v = child(o, key);
+	return cJSON_IsArray(v) ? v : NULL;
+}
+
+static unsigned size(const cJSON *list)
+{
+	int n = list ? cJSON_GetArraySize(list) : 0;
 	return n > 0 ? (unsigned)n : 0;
 }
 
@@ -64,9 +71,12 @@ static struct fl_label_in *labels(struct reader *r, const cJSON *map, unsigned *
 	struct fl_label_in *to = array(r, most, sizeof *to);
 	*n = 0;
 	cJSON_ArrayForEach(v, map)
-		if (!r->full && cJSON_IsString(v) && v->string)
-			to[(*n)++] = (struct fl_label_in){ fl_arena_str(r->a, fl_str(v->string)),
-							   fl_arena_str(r->a, fl_str(v->valuestring)) };
+		if (!r->full && cJSON_IsString(v) && v->string) {
+			struct fl_label_in l = { fl_arena_str(r->a, fl_str(v->string)), fl_arena_str(r->a, fl_str(v->valuestring)) };
+			r->full |= !l.key.p || !l.value.p;
+			to[*n] = l;
+			*n += !r->full;
+		}
 	return to;
 }
 
@@ -96,18 +106,18 @@ static struct fl_port_in *ports(struct reader *r, const cJSON *list, unsigned *n
 
 static void service(struct reader *r, struct fl_service_in *s, const cJSON *o)
 {
-	const cJSON *spec = child(o, "spec"), *v, *ingress = child(child(child(o, "status"), "loadBalancer"), "ingress");
+	const cJSON *spec = child(o, "spec"), *v, *ingress = list_of(child(child(o, "status"), "loadBalancer"), "ingress");
 	unsigned n;
 	s->type = text(r, spec, "type");
 	s->external_name = text(r, spec, "externalName");
 	s->publish_not_ready = cJSON_IsTrue(child(spec, "publishNotReadyAddresses"));
-	s->port = ports(r, child(spec, "ports"), &s->nport);
-	s->cluster_ip = texts(r, child(spec, "clusterIPs"), &s->ncluster_ip);
+	s->port = ports(r, list_of(spec, "ports"), &s->nport);
+	s->cluster_ip = texts(r, list_of(spec, "clusterIPs"), &s->ncluster_ip);
 	if (!s->ncluster_ip && (s->cluster_ip = array(r, 1, sizeof *s->cluster_ip))) {  /* "" too: not allocated yet */
 		s->cluster_ip[0] = text(r, spec, "clusterIP");
 		s->ncluster_ip = 1;
 	}
-	struct fl_str *ext = texts(r, child(spec, "externalIPs"), &n);
+	struct fl_str *ext = texts(r, list_of(spec, "externalIPs"), &n);
 	s->external = array(r, n + size(ingress), sizeof *s->external);
 	if (r->full)
 		return;
@@ -125,7 +135,7 @@ static struct fl_endpoint_in endpoint(struct reader *r, const cJSON *o)
 	const cJSON *c = child(o, "conditions");
 	struct fl_endpoint_in e = { .hostname = text(r, o, "hostname"), .node = text(r, o, "nodeName"), .zone = text(r, o, "zone"),
 				    .pod = text(r, child(o, "targetRef"), "name") };
-	e.address = texts(r, child(o, "addresses"), &e.naddress);
+	e.address = texts(r, list_of(o, "addresses"), &e.naddress);
 	e.flags = (uint8_t)((cJSON_IsFalse(child(c, "ready")) ? 0 : FL_EP_READY) |
 			    (cJSON_IsFalse(child(c, "serving")) ? 0 : FL_EP_SERVING) |
 			    (cJSON_IsTrue(child(c, "terminating")) ? FL_EP_TERMINATING : 0));
@@ -134,9 +144,9 @@ static struct fl_endpoint_in endpoint(struct reader *r, const cJSON *o)
 
 static void slice(struct reader *r, struct fl_slice_in *s, const cJSON *o)
 {
-	const cJSON *list = child(o, "endpoints"), *v;
+	const cJSON *list = list_of(o, "endpoints"), *v;
 	s->address_type = text(r, o, "addressType");
-	s->port = ports(r, child(o, "ports"), &s->nport);
+	s->port = ports(r, list_of(o, "ports"), &s->nport);
 	s->ep = array(r, size(list), sizeof *s->ep);
 	cJSON_ArrayForEach(v, list)
 		if (!r->full && cJSON_IsObject(v))
@@ -145,7 +155,7 @@ static void slice(struct reader *r, struct fl_slice_in *s, const cJSON *o)
 
 static void pod(struct reader *r, struct fl_pod_in *p, const cJSON *o)
 {
-	const cJSON *status = child(o, "status"), *list = child(status, "podIPs"), *v;
+	const cJSON *status = child(o, "status"), *list = list_of(status, "podIPs"), *v;
 	p->ip = array(r, size(list) + 1, sizeof *p->ip);
 	cJSON_ArrayForEach(v, list)
 		if (!r->full && cJSON_IsString(child(v, "ip")))
@@ -191,8 +201,8 @@ int fl_decode_json(struct fl_decoded *d, struct fl_arena *a, enum fl_kind kind, 
 		break;
 	case FL_KIND_IMPORT:            /* spec of a ServiceImport, in the shape of a service */
 		d->service.type = text(&r, child(o, "spec"), "type");
-		d->service.cluster_ip = texts(&r, child(child(o, "spec"), "ips"), &d->service.ncluster_ip);
-		d->service.port = ports(&r, child(child(o, "spec"), "ports"), &d->service.nport);
+		d->service.cluster_ip = texts(&r, list_of(child(o, "spec"), "ips"), &d->service.ncluster_ip);
+		d->service.port = ports(&r, list_of(child(o, "spec"), "ports"), &d->service.nport);
 		d->service.meta = d->meta;
 		break;
 	default:
@@ -275,7 +285,7 @@ static int status_json(struct fl_status *s, const char *p, size_t n)
 	copy(s->reason, sizeof s->reason, fl_str(cJSON_IsString(v) ? v->valuestring : ""));
 	v = child(o, "message");
 	copy(s->message, sizeof s->message, fl_str(cJSON_IsString(v) ? v->valuestring : ""));
-	cJSON_ArrayForEach(cause, child(details, "causes"))
+	cJSON_ArrayForEach(cause, list_of(details, "causes"))
 		s->too_large_rv |= cJSON_IsString(child(cause, "reason")) &&
 				   !strcmp(child(cause, "reason")->valuestring, "ResourceVersionTooLarge");
 	cJSON_Delete(o);

@@ -68,8 +68,8 @@ static void keep_each(cJSON *list, const char *words)
 
 static void prune(cJSON *tree, const struct sort *s)
 {
-	cJSON *meta = at(tree, "metadata"), *spec = at(tree, "spec");
 	keep(tree, s->top);
+	cJSON *meta = at(tree, "metadata"), *spec = at(tree, "spec");
 	keep(meta, "name namespace uid resourceVersion labels annotations deletionTimestamp");
 	keep(at(meta, "annotations"), "endpoints.kubernetes.io/last-change-trigger-time");
 	keep(spec, s->spec ? s->spec : "");

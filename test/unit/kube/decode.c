@@ -216,10 +216,43 @@ static void test_too_big(void **state)
 	free(s);
 }
 
+/* Objects where lists belong, and other things that are not what they should be: left out, whatever their size. */
+static void test_odd_json(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"metadata\":{\"name\":\"x\",\"labels\":[1,2,3]},\"addressType\":\"IPv4\",\"ports\":{\"a\":{"
+				   "\"port\":1},\"b\":{},\"c\":{}},"
+				   "\"endpoints\":[{\"addresses\":{\"a\":\"1\",\"b\":\"2\"}},7,{\"addresses\":[\"10.0.0.1\",7]}],"
+				   "\"spec\":{\"ports\":{\"a\":{}},\"clusterIPs\":{\"a\":\"b\",\"c\":\"d\"},\"clusterIP\":5,"
+				   "\"externalIPs\":{\"a\":\"b\"},\"ips\":{\"a\":\"b\"}},"
+				   "\"status\":{\"loadBalancer\":{\"ingress\":{\"a\":{\"ip\":\"1\"}}},\"podIPs\":{\"a\":{\"ip\":"
+				   "\"1\"},\"b\":{\"ip\":\"2\"}}}}";
+	for (int kind = 0; kind < FL_KINDS; kind++) {
+		struct fl_arena a = { .limit = 1 << 16 };
+		struct fl_decoded d;
+		assert_int_equal(fl_decode_json(&d, &a, (enum fl_kind)kind, text, sizeof text - 1), 0);
+		assert_true(fl_str_is(d.meta.name, "x"));
+		assert_int_equal(d.nlabel, 0);
+		if (kind == FL_KIND_SERVICE) {
+			assert_int_equal(d.service.nport + d.service.nexternal, 0);
+			assert_int_equal(d.service.ncluster_ip, 1);
+			assert_int_equal(d.service.cluster_ip[0].n, 0);
+		} else if (kind == FL_KIND_SLICE) {
+			assert_int_equal(d.slice.nport, 0);
+			assert_int_equal(d.slice.nep, 2);
+			assert_int_equal(d.slice.ep[0].naddress, 0);
+			assert_int_equal(d.slice.ep[1].naddress, 1);
+		} else if (kind == FL_KIND_POD) {
+			assert_int_equal(d.pod.nip, 0);
+		}
+		fl_arena_finish(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_recorded), cmocka_unit_test(test_proto_is_json),
 					   cmocka_unit_test(test_status), cmocka_unit_test(test_damage),
-					   cmocka_unit_test(test_too_big) };
+					   cmocka_unit_test(test_too_big), cmocka_unit_test(test_odd_json) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

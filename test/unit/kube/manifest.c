@@ -147,9 +147,9 @@ static void test_objects(void **state)
 	unsigned skipped;
 	assert_string_equal(
 	    objects("kind: Service\napiVersion: v1\nmetadata: {name: a, namespace: ns}\nspec: {selector: {app: x}}\n---\n\n"
-		    "kind: Namespace\nmetadata: {name: ns, namespace: odd}\n---\nkind: Node\nmetadata: {name: m}\n",
+		    "kind: Namespace\nmetadata: {name: ns, namespace: odd}\nspec: {finalizers: [kubernetes]}\n---\nkind: Node\nmetadata: {name: m}\n",
 		    &skipped),
-	    "1 Service ns/a selects\n7 Namespace /ns\n10 Node /m");
+	    "1 Service ns/a selects\n7 Namespace /ns\n11 Node /m");
 	assert_int_equal(skipped, 0);
 	/* What is called alike and is another thing. */
 	assert_string_equal(objects("kind: Service\napiVersion: serving.knative.dev/v1\nmetadata: {name: a}\n---\nkind: "
