@@ -72,7 +72,8 @@ static struct fl_label_in *labels(struct reader *r, const cJSON *map, unsigned *
 	*n = 0;
 	cJSON_ArrayForEach(v, map)
 		if (!r->full && cJSON_IsString(v) && v->string) {
-			struct fl_label_in l = { fl_arena_str(r->a, fl_str(v->string)), fl_arena_str(r->a, fl_str(v->valuestring)) };
+			struct fl_label_in l = { fl_arena_str(r->a, fl_str(v->string)),
+						 fl_arena_str(r->a, fl_str(v->valuestring)) };
 			r->full |= !l.key.p || !l.value.p;
 			to[*n] = l;
 			*n += !r->full;

@@ -1,5 +1,5 @@
-/* What an API server sends as protobuf. First byte: kind, list or watch, where the stream is cut. Cut or whole, the objects are the same, and
- * they go into a store. */
+/* What an API server sends as protobuf. First byte: kind, list or watch, where the stream is cut. Cut or whole, the objects are the
+ * same, and they go into a store. */
 #include "kube/decode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -40,29 +40,29 @@ static void test_yaml(void **state)
 	(void)state;
 	static const struct { const char *text, *json;
 	} good[] = {
-	    {"a: yes", "{\"a\":true}" },
+	    {"a: yes", "{\"a\":true}"},
 	    {"[y, n, Y, N, on, off, On, OFF, True, FALSE, tRue]",
-	     "[true,false,true,false,true,false,true,false,true,false,\"tRue\"]" },
-	    {"[~, null, Null, NULL, '', \"\", nUll]", "[null,null,null,null,\"\",\"\",\"nUll\"]" },
-	    {"[1, 01, 08, 010, 0x1F, 0b11, 0o17, -5, +5, -0x10, 1_000, _1, 0b2]", "[1,1,8,8,31,3,15,-5,5,-16,1000,\"_1\",\"0b2\"]" },
+	     "[true,false,true,false,true,false,true,false,true,false,\"tRue\"]"},
+	    {"[~, null, Null, NULL, '', \"\", nUll]", "[null,null,null,null,\"\",\"\",\"nUll\"]"},
+	    {"[1, 01, 08, 010, 0x1F, 0b11, 0o17, -5, +5, -0x10, 1_000, _1, 0b2]", "[1,1,8,8,31,3,15,-5,5,-16,1000,\"_1\",\"0b2\"]"},
 	    {"[1.0, 1., .5, -.5, 1e3, 1e, 1.5e+3, ., -, +, 1.2.3, 00, -0]",
-	     "[1,1,0.5,-0.5,1000,\"1e\",1500,\".\",\"-\",\"+\",\"1.2.3\",0,-0]" },
+	     "[1,1,0.5,-0.5,1000,\"1e\",1500,\".\",\"-\",\"+\",\"1.2.3\",0,-0]"},
 	    {"[10.0.0.1, \"10\", '1.0', 1:30, 10.244.0.0/16, 2001-01-01]",
-	     "[\"10.0.0.1\",\"10\",\"1.0\",\"1:30\",\"10.244.0.0/16\",\"2001-01-01\"]" },
-	    {"8080: x\nyes: z\n1.5: w\n", "{\"1.5\":\"w\",\"true\":\"z\",\"8080\":\"x\"}" },
-	    {"a: !!str 5\nb: ! yes\n", "{\"b\":\"yes\",\"a\":\"5\"}" },
-	    {"a: &x {b: 1}\nc: *x\n", "{\"c\":{\"b\":1},\"a\":{\"b\":1}}" },
-	    {"a: &x {b: 1, d: 2}\nc: {<<: *x, b: 3}\n", "{\"c\":{\"b\":3,\"d\":2},\"a\":{\"d\":2,\"b\":1}}" },
+	     "[\"10.0.0.1\",\"10\",\"1.0\",\"1:30\",\"10.244.0.0/16\",\"2001-01-01\"]"},
+	    {"8080: x\nyes: z\n1.5: w\n", "{\"1.5\":\"w\",\"true\":\"z\",\"8080\":\"x\"}"},
+	    {"a: !!str 5\nb: ! yes\n", "{\"b\":\"yes\",\"a\":\"5\"}"},
+	    {"a: &x {b: 1}\nc: *x\n", "{\"c\":{\"b\":1},\"a\":{\"b\":1}}"},
+	    {"a: &x {b: 1, d: 2}\nc: {<<: *x, b: 3}\n", "{\"c\":{\"b\":3,\"d\":2},\"a\":{\"d\":2,\"b\":1}}"},
 	    {"x: &x {b: 1}\nz: &z {b: 5, e: 6}\nc: {<<: [*x, *z]}\n",
-	     "{\"c\":{\"b\":1,\"e\":6},\"z\":{\"e\":6,\"b\":5},\"x\":{\"b\":1}}" },
-	    {"{\"<<\": {b: 1}}", "{\"<<\":{\"b\":1}}" },
-	    {"a: |\n  two\n  lines\nb: >-\n  one\n  line\n", "{\"b\":\"one line\",\"a\":\"two\\nlines\\n\"}" },
-	    {"--- 1\n---\n---\n# nothing\n---\n2\n...\n", "1 2" },
+	     "{\"c\":{\"b\":1,\"e\":6},\"z\":{\"e\":6,\"b\":5},\"x\":{\"b\":1}}"},
+	    {"{\"<<\": {b: 1}}", "{\"<<\":{\"b\":1}}"},
+	    {"a: |\n  two\n  lines\nb: >-\n  one\n  line\n", "{\"b\":\"one line\",\"a\":\"two\\nlines\\n\"}"},
+	    {"--- 1\n---\n---\n# nothing\n---\n2\n...\n", "1 2"},
 	    {"kind: List\nitems:\n- a\n- {b: 1}\nmore: x\n",
-	     "item \"a\" item {\"b\":1} {\"more\":\"x\",\"items\":[],\"kind\":\"List\"}" },
-	    {"a: {items: [1]}\n", "{\"a\":{\"items\":[1]}}" },
-	    {"", "" },
-	    {"# only a comment\n", "" },
+	     "item \"a\" item {\"b\":1} {\"more\":\"x\",\"items\":[],\"kind\":\"List\"}"},
+	    {"a: {items: [1]}\n", "{\"a\":{\"items\":[1]}}"},
+	    {"", ""},
+	    {"# only a comment\n", ""},
 	};
 	static const struct { const char *text, *words; } bad[] = {
 		{ "a: b: c\n", "yaml: line 1: mapping values are not allowed in this context" },
@@ -147,7 +147,8 @@ static void test_objects(void **state)
 	unsigned skipped;
 	assert_string_equal(
 	    objects("kind: Service\napiVersion: v1\nmetadata: {name: a, namespace: ns}\nspec: {selector: {app: x}}\n---\n\n"
-		    "kind: Namespace\nmetadata: {name: ns, namespace: odd}\nspec: {finalizers: [kubernetes]}\n---\nkind: Node\nmetadata: {name: m}\n",
+		    "kind: Namespace\nmetadata: {name: ns, namespace: odd}\nspec: {finalizers: [kubernetes]}\n---\nkind: "
+		    "Node\nmetadata: {name: m}\n",
 		    &skipped),
 	    "1 Service ns/a selects\n7 Namespace /ns\n11 Node /m");
 	assert_int_equal(skipped, 0);
