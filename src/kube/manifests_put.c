@@ -126,20 +126,20 @@ static bool from_pods(struct index *x, const struct fl_manifest *o)
 	return o->kind == FL_KIND_SERVICE && o->selects && !service_slot(&x->sliced, o->ns, o->name)->o;
 }
 
-/* What it says is needed whenever anything changes. */
-static bool stays(struct index *x, const struct fl_manifest *o)
+/* What it says is needed again: to make endpoints, or when what shadows it goes. */
+static bool stays(const struct fl_manifest *o)
 {
-	return o->kind == FL_KIND_POD || o->kind == FL_KINDS || from_pods(x, o);
+	return o->shadowed || o->kind == FL_KIND_POD || o->kind == FL_KINDS || (o->kind == FL_KIND_SERVICE && o->selects);
 }
 
-/* Files of which more is needed than was kept are read again. False: there were none. */
-static bool missing(struct fl_manifests *m, struct index *x)
+/* Files of which more is needed than was kept are read again. False: there were none. (One that is broken now cannot help.) */
+static bool missing(struct fl_manifests *m)
 {
 	bool any = false;
 	for (struct fl_manifest_file *f = m->file; f; f = f->next) {
 		for (unsigned i = 0; i < f->n; i++) {
 			const struct fl_manifest *o = &f->object[i];
-			f->again |= !f->broken && !o->shadowed && !o->json && (!o->stored || stays(x, o));
+			f->again |= !f->broken && !o->json && (!o->stored || stays(o));
 		}
 		any |= f->again;
 	}
@@ -249,12 +249,12 @@ static void forget(struct round *r)
 		f->fresh = false;
 		f->texts = (struct fl_words){ 0 };
 		for (unsigned i = 0; i < f->n; i++)
-			if (f->object[i].shadowed || stays(&r->x, &f->object[i]))
+			if (stays(&f->object[i]))
 				fl_words_add(&f->texts, fl_str(f->object[i].json));
 		const char *p = f->texts.p = f->texts.n ? fl_xrealloc(f->texts.p, f->texts.n) : NULL;
 		for (unsigned i = 0; i < f->n; i++) {
 			struct fl_manifest *o = &f->object[i];
-			bool keeps = o->json && (o->shadowed || stays(&r->x, o));
+			bool keeps = o->json && stays(o);
 			o->json = keeps ? p : NULL;
 			p += keeps ? strlen(p) + 1 : 0;
 		}
@@ -342,7 +342,7 @@ void fl_manifests_put(struct fl_manifests *m)
 	fl_arena_init(&r.arena, NULL, 0, NULL, SIZE_MAX / 2);
 	m->warnings = 0;
 	build(m, &r.x);
-	for (int i = 0; i < ROUNDS && missing(m, &r.x); i++) {
+	for (int i = 0; i < ROUNDS && missing(m); i++) {
 		finish(&r.x);
 		build(m, &r.x);
 	}
