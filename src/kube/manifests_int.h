@@ -1,8 +1,8 @@
 /* manifests_int: what reads a folder (manifests.c) and what puts it into the store (manifests_put.c) share.
  *
- * An object is kept as the words that name it. What it says goes into the store and is forgotten here, save what endpoints are made of
- * (Pods, Nodes, Services that select) and what another object of the same name shadows. A file is read again when it changed, or when
- * something of it is needed after all. */
+ * An object is kept as the words that name it. What it says goes into the store and is forgotten here, save what endpoints are made
+ * of (Pods, Nodes, Services that select) and what another object of the same name shadows. A file is read again when it changed, or
+ * when something of it is needed after all. */
 #pragma once
 #include "kube/source_int.h"
 
