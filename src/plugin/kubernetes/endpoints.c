@@ -1,210 +1,176 @@
-#include "plugin/kubernetes/endpoints.h"
-#include "base/err.h"
-#include "base/mem.h"
+#include "plugin/kubernetes/kubernetes.h"
 #include "base/rng.h"
-#include <stdlib.h>
+#include <errno.h>
 
-/* An entry: 32 bits number + 1, 16 bits slot, 16 bits tag. 0: empty; GRAVE: was. */
-#define GRAVE 1ull
-enum { SLOT_MAX = 0xffff };
-static uint64_t entry_of(uint32_t number, uint32_t slot, uint64_t hash) { return (uint64_t)(number + 1) << 32 | (uint64_t)slot << 16 | hash >> 48; }
+/* ---- which endpoints ---- */
 
-/* Where the writer finds the number of a slice: by its address, open addressing. */
-struct k8s_ep_number { const struct fl_slice *slice; uint32_t number; };
+static bool is_label(struct fl_str label, struct fl_str text) { return label.n == text.n && fl_str_ieq(label, text); }
 
-static uint32_t number_hash(const struct fl_slice *s) { return (uint32_t)(((uintptr_t)s >> 4) * 0x9e3779b97f4a7c15ull >> 32); }
-
-static struct k8s_ep_number *number_at(struct k8s_endpoints *t, const struct fl_slice *s)
+static bool spelled(const struct fl_k8s_walk *w, const struct fl_slice *s, uint32_t i)
 {
-	uint32_t i = number_hash(s) & (t->cap_number - 1);
-	while (t->number[i].slice && t->number[i].slice != s)
-		i = (i + 1) & (t->cap_number - 1);
-	return &t->number[i];
+	char text[256];
+	size_t n = fl_k8s_endpoint_name(text, s, i, w->pod_names);
+	return is_label(w->req->endpoint, (struct fl_str){ text, n });
 }
 
-static void number_grow(struct k8s_endpoints *t)
+/* Only an address that is the one asked for is written out and compared as text. */
+static bool is_named(const struct fl_k8s_walk *w, const struct fl_slice *s, uint32_t i)
 {
-	struct k8s_ep_number *old = t->number;
-	uint32_t n = t->cap_number;
-	t->cap_number = n ? 2 * n : 64;
-	t->number = fl_xalloc(t->cap_number * sizeof *t->number);
-	for (uint32_t i = 0; i < n; i++)
-		if (old[i].slice)
-			*number_at(t, old[i].slice) = old[i];
-	free(old);
+	const struct fl_endpoint *e = &s->ep[i];
+	if (e->hostname)
+		return is_label(w->req->endpoint, fl_str(s->text + e->hostname));
+	if ((w->pod_names && e->pod) || e->spelling)
+		return spelled(w, s, i);
+	return w->by_ip && w->ip.len == s->alen && !memcmp(w->ip.b, fl_k8s_addr(s, i), s->alen) &&
+	       (s->alen == 4 || spelled(w, s, i));
 }
 
-/* Backward-shift deletion: no graves in a table that only the writer sees. */
-static void number_remove(struct k8s_endpoints *t, struct k8s_ep_number *at)
+/* The endpoint's zone is the labels of the question, joined by dots. */
+static bool in_topo(const struct fl_k8s_req *r, struct fl_str zone)
 {
-	uint32_t mask = t->cap_number - 1, i = (uint32_t)(at - t->number), j = i;
-	for (;;) {
-		j = (j + 1) & mask;
-		if (!t->number[j].slice)
-			break;
-		uint32_t home = number_hash(t->number[j].slice) & mask;
-		if (((j - home) & mask) >= ((j - i) & mask)) {
-			t->number[i] = t->number[j];
-			i = j;
+	for (unsigned at = 0; at < r->ntopo; at += r->topo[at] + 1u) {
+		struct fl_str head;
+		struct fl_str label = { (const char *)r->topo + at + 1, r->topo[at] };
+		bool last = at + label.n + 1 == r->ntopo;
+		if (!last && !memchr(zone.p, '.', zone.n))
+			return false;
+		zone = last ? (head = zone, FL_STR("")) : fl_str_cut(zone, '.', &head);
+		if (!is_label(label, head))
+			return false;
+	}
+	return true;
+}
+
+static unsigned count_ports(const struct fl_k8s_req *r, const struct fl_slice *s)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < s->nport; i++)
+		n += fl_k8s_port_matches(r, &s->port[i]);
+	return s->nport ? n : fl_k8s_port_matches(r, NULL);
+}
+
+void fl_k8s_walk(struct fl_k8s_walk *w, const struct fl_k8s_ask *a, const struct fl_k8s_node *n)
+{
+	*w = (struct fl_k8s_walk){ .node = n, .req = &a->req, .pod_names = a->k->pod_names };
+	w->by_ip = a->req.endpoint.n && fl_k8s_pod_ip(a->req.endpoint, &w->ip);
+}
+
+/* In a multicluster zone an endpoint stands below its cluster. */
+static bool in_cluster(const struct fl_k8s_walk *w, const struct fl_slice *s)
+{
+	return s->o.kind != FL_KIND_MCSLICE || !w->req->endpoint.n || is_label(w->req->cluster, s->cluster);
+}
+
+bool fl_k8s_walk_next(struct fl_k8s_walk *w)
+{
+	for (; w->k < w->node->nslice; w->k++, w->i = 0) {
+		const struct fl_slice *s = w->node->slice[w->k];
+		if (!w->i)
+			w->ports = in_cluster(w, s) ? count_ports(w->req, s) : 0;
+		while (w->ports && w->i < s->nep) {
+			uint32_t i = w->i++;
+			if (!fl_k8s_ready(s, i) || (w->req->endpoint.n && !is_named(w, s, i)))
+				continue;
+			if (w->req->ntopo && !w->every_zone && !in_topo(w->req, fl_slice_text(s, s->ep[i].zone)))
+				continue;
+			w->slice = s;
+			w->at = i;
+			return true;
 		}
 	}
-	t->number[i].slice = NULL;
-	t->nnumber--;
+	return false;
 }
 
-static void publish(struct k8s_endpoints *t, uint32_t number, const struct fl_slice *s, struct fl_rcu_bin *bin)
+bool fl_k8s_any_endpoint(const struct fl_k8s_ask *a, const struct fl_k8s_node *n)
 {
-	struct k8s_ep_slices *old = t->slices;
-	if (!old || number >= old->n) {
-		uint32_t n = old ? 2 * old->n : 64;
-		struct k8s_ep_slices *now = fl_xalloc(sizeof *now + n * sizeof *now->slice);
-		now->n = n;
-		if (old)
-			memcpy(now->slice, old->slice, old->n * sizeof *old->slice);
-		fl_rcu_set(&t->slices, now);
-		fl_rcu_free_later(bin, old, old ? sizeof *old + old->n * sizeof *old->slice : 0);
+	struct fl_k8s_walk w;
+	fl_k8s_walk(&w, a, n);
+	if (fl_k8s_walk_next(&w))
+		return true;
+	fl_k8s_walk(&w, a, n);
+	w.every_zone = true;
+	return a->req.prefer && fl_k8s_walk_next(&w);
+}
+
+/* ---- their addresses ---- */
+
+static int collect(struct fl_k8s_ask *a, struct fl_k8s_walk *w, uint16_t type, bool *any)
+{
+	struct fl_rrset_maker m;
+	struct fl_k8s_seen seen;
+	uint8_t alen = type == FL_T_A ? 4 : 16;
+	uint64_t most = 0;
+	for (uint32_t k = 0; k < w->node->nslice; k++)
+		most += w->node->slice[k]->nep;
+	seen = (struct fl_k8s_seen){ .cap = fl_k8s_seen_cap(most) };
+	seen.slot = fl_zalloc(a->q->arena, seen.cap * sizeof *seen.slot);
+	if (!seen.slot)
+		return -ENOMEM;
+	fl_rrset_begin(&m, a->q->arena, type, FL_C_IN, 256);
+	while (fl_k8s_walk_next(w)) {
+		*any = true;
+		const uint8_t *addr = fl_k8s_addr(w->slice, w->at);
+		if (w->slice->alen == alen && fl_k8s_seen_new(&seen, fl_hash(addr, alen)))
+			fl_rrset_put(&m, a->k->ttl, addr, alen);
 	}
-	fl_rcu_set(&t->slices->slice[number], s);
+	const struct fl_rrset *set = fl_rrset_end(&m);
+	if (!set || (set->count && !fl_reply_add(a->q, FL_ANSWER, a->name, set, a->lent)))
+		return -ENOMEM;
+	return 0;
 }
 
-static uint32_t number_new(struct k8s_endpoints *t) { return t->nspare ? t->spare[--t->nspare] : t->nnumber; }
-
-static void number_spare(struct k8s_endpoints *t, uint32_t number)
+int fl_k8s_endpoint_addresses(struct fl_k8s_ask *a, const struct fl_k8s_node *n, uint16_t type, enum fl_k8s_what *what)
 {
-	if (t->nspare == t->cap_spare) {
-		t->cap_spare = t->cap_spare ? 2 * t->cap_spare : 64;
-		t->spare = fl_xrealloc(t->spare, t->cap_spare * sizeof *t->spare);
+	struct fl_k8s_walk w;
+	bool any = false;
+	fl_k8s_walk(&w, a, n);
+	int ret = collect(a, &w, type, &any);
+	if (!ret && !any && a->req.prefer) {
+		fl_k8s_walk(&w, a, n);
+		w.every_zone = true;
+		ret = collect(a, &w, type, &any);
 	}
-	t->spare[t->nspare++] = number;
+	*what = any || a->req.ntopo ? FL_K8S_NO_DATA : FL_K8S_NO_NAME;
+	return ret;
 }
 
-/* ---- entries ---- */
+/* ---- names ---- */
 
-static uint64_t hash_at(const struct fl_slice *s, uint32_t slot) { return fl_hash(s->addr + (size_t)slot * s->alen, s->alen); }
-
-static void put(struct k8s_ep_slots *x, uint64_t entry, uint64_t hash)
+bool fl_k8s_name_put(struct fl_k8s_namer *w, const char *p, size_t n)
 {
-	uint32_t i = (uint32_t)hash & x->mask;
-	while (x->slot[i] > GRAVE)
-		i = (i + 1) & x->mask;
-	__atomic_store_n(&x->slot[i], entry, __ATOMIC_RELEASE);
+	struct fl_str rest = { p, n };
+	do {
+		struct fl_str label;
+		bool more = memchr(rest.p, '.', rest.n) != NULL;
+		rest = fl_str_cut(rest, '.', &label);
+		if (!label.n || label.n > FL_LABEL_MAX || w->n + label.n + 2 > FL_NAME_MAX)
+			return false;
+		w->wire[w->n++] = (uint8_t)label.n;
+		memcpy(w->wire + w->n, label.p, label.n);
+		w->n += (unsigned)label.n;
+		if (!more)
+			return true;
+	} while (true);
 }
 
-static void grow(struct k8s_endpoints *t, struct fl_rcu_bin *bin)
+bool fl_k8s_name_end(struct fl_k8s_namer *w, struct fl_name zone)
 {
-	struct k8s_ep_slots *old = t->slots;
-	uint32_t size = 256;
-	while (3 * (uint64_t)size < 4 * ((uint64_t)t->live + t->live / 4 + 1))
-		size *= 2;
-	struct k8s_ep_slots *x = fl_xalloc(sizeof *x + size * sizeof *x->slot);
-	x->mask = size - 1;
-	for (uint32_t i = 0; old && i <= old->mask; i++) {
-		uint64_t e = old->slot[i];
-		const struct fl_slice *s = e > GRAVE ? t->slices->slice[(e >> 32) - 1] : NULL;
-		uint32_t slot = (e >> 16) & SLOT_MAX;
-		if (s && slot < s->nep)
-			put(x, e, hash_at(s, slot));
-	}
-	t->used = t->live;
-	fl_rcu_set(&t->slots, x);
-	fl_rcu_free_later(bin, old, old ? sizeof *old + (old->mask + 1) * sizeof *old->slot : 0);
+	if (w->n + zone.len > FL_NAME_MAX)
+		return false;
+	memcpy(w->wire + w->n, zone.wire, zone.len);
+	w->n += zone.len;
+	return true;
 }
 
-static bool listed(const struct fl_slice *s, uint32_t slot) { return slot <= SLOT_MAX && (s->ep[slot].flags & FL_EP_READY); }
-
-/* Is this endpoint at the same slot of the other slice, with the same address? Then its entry may stay. */
-static bool stays(const struct fl_slice *s, uint32_t slot, const struct fl_slice *other)
+bool fl_k8s_name_of(struct fl_k8s_namer *w, const struct fl_object *svc, const struct fl_slice *slice, uint32_t i, bool pod_names,
+		    struct fl_name zone)
 {
-	return other && slot < other->nep && other->alen == s->alen && listed(other, slot) &&
-	       !memcmp(other->addr + (size_t)slot * s->alen, s->addr + (size_t)slot * s->alen, s->alen);
-}
-
-static void remove_entries(struct k8s_endpoints *t, const struct fl_slice *s, uint32_t number, const struct fl_slice *unless)
-{
-	for (uint32_t slot = 0; slot < s->nep; slot++) {
-		if (!listed(s, slot) || stays(s, slot, unless))
-			continue;
-		uint64_t h = hash_at(s, slot), e = entry_of(number, slot, h);
-		uint32_t i = (uint32_t)h & t->slots->mask;
-		while (t->slots->slot[i] && t->slots->slot[i] != e)
-			i = (i + 1) & t->slots->mask;
-		if (!t->slots->slot[i])
-			continue;
-		__atomic_store_n(&t->slots->slot[i], GRAVE, __ATOMIC_RELEASE);
-		t->live--;
-	}
-}
-
-static void add_entries(struct k8s_endpoints *t, const struct fl_slice *s, uint32_t number, const struct fl_slice *unless,
-			struct fl_rcu_bin *bin)
-{
-	for (uint32_t slot = 0; slot < s->nep; slot++) {
-		if (!listed(s, slot) || stays(s, slot, unless))
-			continue;
-		if (!t->slots || 4 * ((uint64_t)t->used + 1) > 3 * ((uint64_t)t->slots->mask + 1))
-			grow(t, bin);
-		uint64_t h = hash_at(s, slot);
-		put(t->slots, entry_of(number, slot, h), h);
-		t->live++;
-		t->used++;
-	}
-}
-
-void fl_k8s_endpoints_change(struct k8s_endpoints *t, const struct fl_slice *old, const struct fl_slice *now, struct fl_rcu_bin *bin)
-{
-	uint32_t number = 0;
-	if (old) {
-		struct k8s_ep_number *at = number_at(t, old);
-		fl_assert(at->slice == old);
-		number = at->number;
-		number_remove(t, at);
-		if (t->slots)
-			remove_entries(t, old, number, now);
-	}
-	if (!now) {
-		publish(t, number, NULL, bin);
-		number_spare(t, number);
-		return;
-	}
-	if (!old)
-		number = number_new(t);
-	if (4 * (t->nnumber + 1) > 3 * t->cap_number)
-		number_grow(t);
-	*number_at(t, now) = (struct k8s_ep_number){ now, number };
-	t->nnumber++;
-	publish(t, number, now, bin);
-	add_entries(t, now, number, old, bin);
-}
-
-void fl_k8s_endpoints_find(const struct k8s_endpoints *t, const uint8_t *b, uint8_t len,
-			   bool (*fn)(void *arg, const struct fl_slice *s, uint32_t slot), void *arg)
-{
-	const struct k8s_ep_slots *x = fl_rcu_get(&t->slots);
-	const struct k8s_ep_slices *slices = fl_rcu_get(&t->slices);
-	uint64_t h = fl_hash(b, len), e;
-	if (!x || !slices)
-		return;
-	for (uint32_t i = (uint32_t)h & x->mask; (e = fl_rcu_get(&x->slot[i])); i = (i + 1) & x->mask) {
-		if (e == GRAVE || (e & 0xffff) != h >> 48)
-			continue;
-		uint32_t number = (uint32_t)(e >> 32) - 1, slot = (e >> 16) & SLOT_MAX;
-		const struct fl_slice *s = number < slices->n ? fl_rcu_get(&slices->slice[number]) : NULL;
-		if (s && s->alen == len && slot < s->nep && !memcmp(s->addr + (size_t)slot * len, b, len) && !fn(arg, s, slot))
-			return;
-	}
-}
-
-size_t fl_k8s_endpoints_bytes(const struct k8s_endpoints *t)
-{
-	return (t->slots ? (t->slots->mask + 1) * sizeof *t->slots->slot : 0) + (t->slices ? t->slices->n * sizeof *t->slices->slice : 0) +
-	       t->cap_number * sizeof *t->number + t->cap_spare * sizeof *t->spare;
-}
-
-void fl_k8s_endpoints_finish(struct k8s_endpoints *t)
-{
-	free(t->slots);
-	free(t->slices);
-	free(t->spare);
-	free(t->number);
-	*t = (struct k8s_endpoints){ 0 };
+	char name[256];
+	w->n = 0;
+	if (slice && !fl_k8s_name_put(w, name, fl_k8s_endpoint_name(name, slice, i, pod_names)))
+		return false;
+	if (slice && slice->o.kind == FL_KIND_MCSLICE && !fl_k8s_name_put(w, slice->cluster.p, slice->cluster.n))
+		return false;
+	return fl_k8s_name_put(w, svc->name.p, svc->name.n) && fl_k8s_name_put(w, svc->ns.p, svc->ns.n) &&
+	       fl_k8s_name_put(w, "svc", 3) && fl_k8s_name_end(w, zone);
 }

@@ -1,367 +1,492 @@
-#include "plugin/kubernetes/index.h"
-#include "base/clock.h"
-#include "base/err.h"
-#include "base/mem.h"
-#include "base/rng.h"
-#include "plugin/kubernetes/endpoints.h"
+#include "plugin/kubernetes/index_int.h"
 #include "plugin/kubernetes/metrics.h"
-#include "plugin/kubernetes/table.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "wire/name.h"
 #include <stdlib.h>
 
-enum { RECLAIM_BYTES = 1 << 20 };
+enum { RECLAIM_BYTES = 512 * 1024 };
 
-/* Services of one cluster IP, ordered by namespace and name. */
-struct ip_entry { struct fl_ip ip; uint32_t n, cap; const struct fl_service *service[]; };
+/* ---- keys ---- */
 
-struct k8s_index {
-	struct fl_subscriber sub;
-	struct fl_store *store;
-	uint32_t ttl_s, serial;
-	struct k8s_table nodes, ips, namespaces;
-	struct k8s_endpoints endpoints;
-	struct fl_rcu_bin bin;
-	uint64_t binned_ns;
-	size_t bytes;
-};
-
-static uint64_t hash_name(struct fl_str ns, struct fl_str name)
+static bool put_label(uint8_t *key, unsigned *n, struct fl_str s)
 {
-	return fl_hash_fold(name.p, name.n) + 31 * fl_hash_fold(ns.p, ns.n);
-}
-static uint64_t hash_node(const void *item)
-{
-	const struct k8s_node *n = item;
-	return hash_name(n->ns, n->name);
-}
-static uint64_t hash_ip(const void *item)
-{
-	const struct ip_entry *e = item;
-	return fl_hash(e->ip.b, e->ip.len);
-}
-static uint64_t hash_namespace(const void *item)
-{
-	const struct fl_object *o = item;
-	return fl_hash_fold(o->name.p, o->name.n);
+	if (!s.n || s.n > FL_LABEL_MAX)
+		return false;
+	key[(*n)++] = (uint8_t)s.n;
+	for (size_t i = 0; i < s.n; i++)
+		key[(*n)++] = fl_lower((uint8_t)s.p[i]);
+	return true;
 }
 
-/* ---- reading ---- */
-
-const struct k8s_node *fl_k8s_find(const struct k8s_index *x, struct fl_str ns, struct fl_str name)
+/* 0: no question can name it. */
+static unsigned key_of(uint8_t key[FL_K8S_KEY_MAX], struct fl_str service, struct fl_str ns)
 {
-	const struct k8s_node *n;
-	for (struct k8s_probe p = fl_k8s_probe(&x->nodes, hash_name(ns, name)); (n = fl_k8s_probe_next(&p));)
-		if (fl_str_ieq(n->name, name) && fl_str_ieq(n->ns, ns))
-			return n;
+	unsigned n = 0;
+	return put_label(key, &n, service) && put_label(key, &n, ns) ? n : 0;
+}
+
+static uint32_t hash_key(const uint8_t *key, unsigned n) { return fl_k8s_hash32(fl_hash_fold(key, n)); }
+static uint32_t hash_ip(const uint8_t *b, uint8_t len) { return fl_k8s_hash32(fl_hash(b, len)); }
+
+static bool same_key(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+	return fl_name_eq((struct fl_name){ a, (uint8_t)n }, (struct fl_name){ b, (uint8_t)n });
+}
+
+static const struct fl_k8s_node *find_node(const struct fl_k8s_table *t, uint32_t hash, const uint8_t *key, unsigned n,
+					   uint32_t *at)
+{
+	struct fl_k8s_probe p = fl_k8s_probe(t, hash);
+	for (const struct fl_k8s_node *node; (node = fl_k8s_next(&p));)
+		if (node->nkey == n && same_key(node->key, key, n)) {
+			*at = p.at;
+			return node;
+		}
 	return NULL;
 }
 
-bool fl_k8s_namespace(const struct k8s_index *x, struct fl_str name)
-{
-	const struct fl_object *o;
-	for (struct k8s_probe p = fl_k8s_probe(&x->namespaces, fl_hash_fold(name.p, name.n)); (o = fl_k8s_probe_next(&p));)
-		if (fl_str_ieq(o->name, name))
-			return true;
-	return false;
-}
+/* ---- namespaces ---- */
 
-static struct ip_entry *find_ip(const struct k8s_index *x, const uint8_t *b, uint8_t len)
+static struct fl_k8s_ns *ns_find(const struct fl_k8s_index *ix, struct fl_str name, struct fl_k8s_probe *p)
 {
-	struct ip_entry *e;
-	for (struct k8s_probe p = fl_k8s_probe(&x->ips, fl_hash(b, len)); (e = fl_k8s_probe_next(&p));)
-		if (e->ip.len == len && !memcmp(e->ip.b, b, len))
-			return e;
+	*p = fl_k8s_probe(&ix->ns, fl_k8s_hash32(fl_hash_fold(name.p, name.n)));
+	for (struct fl_k8s_ns *c; (c = fl_k8s_next(p));)
+		if (fl_str_ieq((struct fl_str){ c->name, c->n }, name))
+			return c;
 	return NULL;
 }
 
-const struct fl_service *fl_k8s_by_ip(const struct k8s_index *x, const uint8_t *b, uint8_t len)
+static bool listed(const struct fl_k8s_how *how, const struct fl_k8s_ns *c)
 {
-	const struct ip_entry *e = find_ip(x, b, len);
-	return e ? e->service[0] : NULL;
-}
-
-void fl_k8s_by_endpoint(const struct k8s_index *x, const uint8_t *b, uint8_t len,
-			bool (*fn)(void *arg, const struct fl_slice *s, uint32_t slot), void *arg)
-{
-	fl_k8s_endpoints_find(&x->endpoints, b, len, fn, arg);
-}
-
-uint32_t fl_k8s_serial(const struct k8s_index *x) { return __atomic_load_n(&x->serial, __ATOMIC_RELAXED); }
-bool fl_k8s_synced(const struct k8s_index *x) { return fl_store_synced(x->store); }
-
-/* ---- nodes ---- */
-
-static void throw_away(struct k8s_index *x, void *p, size_t n)
-{
-	if (!x->bin.n)
-		x->binned_ns = fl_clock_ns();
-	fl_rcu_free_later(&x->bin, p, n);
-}
-
-static size_t node_size(unsigned nslice, unsigned na, unsigned naaaa)
-{
-	return sizeof(struct k8s_node) + nslice * sizeof(struct fl_slice *) + 14u * na + 26u * naaaa;
-}
-
-/* Packs addresses of one length behind each other as records; each address once. Returns where the next may go. */
-static uint8_t *put_address(struct fl_rrset *set, uint8_t *to, const uint8_t *addr, uint8_t len, uint32_t ttl)
-{
-	uint16_t stride = (uint16_t)(10 + len);
-	for (unsigned i = 0; i < set->count; i++)
-		if (!memcmp(set->data + i * stride + 10, addr, len))
-			return to;
-	fl_put16(to, len == 4 ? FL_T_A : FL_T_AAAA);
-	fl_put16(to + 2, FL_C_IN);
-	fl_put32(to + 4, ttl);
-	fl_put16(to + 8, len);
-	memcpy(to + 10, addr, len);
-	set->count++;
-	set->len += stride;
-	return to + stride;
-}
-
-static bool one_of(const struct k8s_node *n, const struct fl_slice *s)
-{
-	for (unsigned i = 0; i < n->nslice; i++)
-		if (n->slice[i] == s)
+	for (unsigned i = 0; i < how->nnamespace; i++)
+		if (fl_str_ieq(how->namespaces[i], (struct fl_str){ c->name, c->n }))
 			return true;
-	return false;
+	return !how->nnamespace;
 }
 
-/* Upper bounds of what the sets will hold. */
-static void count(const struct k8s_node *n, unsigned *na, unsigned *naaaa, uint32_t *nready)
+static struct fl_k8s_ns *ns_get(struct fl_k8s_index *ix, struct fl_str name)
 {
-	const struct fl_service *v = n->service;
-	*na = *naaaa = 0;
-	*nready = 0;
-	for (unsigned i = 0; i < n->nslice; i++)
-		for (unsigned e = 0; e < n->slice[i]->nep; e++) {
-			if (!(n->slice[i]->ep[e].flags & FL_EP_READY))
-				continue;
-			++*nready;
-			if (v && v->headless)
-				++*(n->slice[i]->alen == 4 ? na : naaaa);
+	struct fl_k8s_probe p;
+	struct fl_k8s_ns *c = ns_find(ix, name, &p);
+	if (!c) {
+		c = fl_xalloc(sizeof *c + name.n);
+		c->n = (uint8_t)name.n;
+		for (size_t i = 0; i < name.n; i++)
+			c->name[i] = (char)fl_lower((uint8_t)name.p[i]);
+		fl_k8s_table_add(&ix->ns, p.hash, c);
+	}
+	c->refs++;
+	return c;
+}
+
+static void ns_put(struct fl_k8s_index *ix, struct fl_k8s_ns *c)
+{
+	struct fl_k8s_probe p;
+	if (--c->refs)
+		return;
+	if (fl_k8s_table_find(&ix->ns, fl_k8s_hash32(fl_hash_fold(c->name, c->n)), c, &p))
+		fl_k8s_table_set(&ix->ns, &p, NULL);
+	fl_rcu_free_later(&ix->bin, c, sizeof *c + c->n);
+}
+
+static void ns_changed(struct fl_k8s_index *ix, struct fl_str name, bool exists)
+{
+	if (!name.n || name.n > FL_LABEL_MAX)
+		return;
+	struct fl_k8s_ns *c = ns_get(ix, name);
+	if (c->exists != exists) {      /* its existence is a reference */
+		c->exists = exists;
+		c->refs += exists ? 1u : -1u;
+		__atomic_store_n(&c->exposed, exists && listed(&ix->how, c), __ATOMIC_RELEASE);
+	}
+	ns_put(ix, c);
+}
+
+/* ---- drafts ---- */
+
+static struct fl_k8s_draft *draft_of(struct fl_k8s_index *ix, bool mc, struct fl_str service, struct fl_str ns)
+{
+	uint8_t key[FL_K8S_KEY_MAX];
+	uint32_t at;
+	unsigned n = key_of(key, service, ns);
+	if (!n)
+		return NULL;
+	uint32_t hash = hash_key(key, n);
+	struct fl_k8s_probe p = fl_k8s_probe(&ix->drafts, hash);
+	for (struct fl_k8s_draft *d; (d = fl_k8s_next(&p));)
+		if (d->multicluster == mc && d->nkey == n && !memcmp(d->key, key, n))
+			return d;
+	struct fl_k8s_draft *d = fl_xalloc(sizeof *d + n);
+	*d = (struct fl_k8s_draft){ .hash = hash, .multicluster = mc, .nkey = (uint8_t)n };
+	memcpy(d->key, key, n);
+	const struct fl_k8s_node *was = d->was = find_node(&ix->node[mc], hash, key, n, &at);
+	if (was) {
+		d->svc = was->svc;
+		d->nslice = d->cap = was->nslice;
+		d->slice = fl_xalloc((d->cap + 1) * sizeof *d->slice);
+		memcpy(d->slice, was->slice, was->nslice * sizeof *d->slice);
+	}
+	fl_k8s_table_add(&ix->drafts, hash, d);
+	*ix->draft_end = d;
+	ix->draft_end = &d->next;
+	return d;
+}
+
+static int by_name(const struct fl_slice *a, const struct fl_slice *b) { return strcmp(a->o.name.p, b->o.name.p); }
+
+static void draft_slice(struct fl_k8s_draft *d, const struct fl_slice *old, const struct fl_slice *now)
+{
+	uint32_t i = 0;
+	while (old && i < d->nslice && d->slice[i] != old)
+		i++;
+	if (old && i < d->nslice) {
+		if (now) {
+			d->slice[i] = now;
+			return;
 		}
-	for (unsigned i = 0; v && !v->headless && i < v->nip; i++) {
-		*na += v->ip[i].len == 4;
-		*naaaa += v->ip[i].len == 16;
+		memmove(&d->slice[i], &d->slice[i + 1], (--d->nslice - i) * sizeof *d->slice);
 	}
+	if (!now)
+		return;
+	if (d->nslice == d->cap) {
+		d->cap = d->cap ? 2 * d->cap : 2;
+		d->slice = fl_xrealloc(d->slice, d->cap * sizeof *d->slice);
+	}
+	for (i = d->nslice++; i && by_name(d->slice[i - 1], now) > 0; i--)
+		d->slice[i] = d->slice[i - 1];
+	d->slice[i] = now;
 }
 
-static void pack(struct k8s_node *n, uint32_t ttl, unsigned na)
+/* ---- by address ---- */
+
+/* v stands under the address instead of old (NULL: besides what is there), once. */
+static void ip_put(struct fl_k8s_table *t, const uint8_t *b, uint8_t len, const void *old, void *v)
 {
-	const struct fl_service *v = n->service;
-	uint8_t *a = (uint8_t *)&n->slice[n->nslice], *aaaa = a + 14u * na;
-	n->a = (struct fl_rrset){ .type = FL_T_A, .stride = 14, .data = a };
-	n->aaaa = (struct fl_rrset){ .type = FL_T_AAAA, .stride = 26, .data = aaaa };
-	for (unsigned i = 0; v && !v->headless && i < v->nip; i++)
-		if (v->ip[i].len == 4)
-			a = put_address(&n->a, a, v->ip[i].b, 4, ttl);
-		else if (v->ip[i].len == 16)
-			aaaa = put_address(&n->aaaa, aaaa, v->ip[i].b, 16, ttl);
-	for (unsigned i = 0; v && v->headless && i < n->nslice; i++) {
-		const struct fl_slice *s = n->slice[i];
-		for (unsigned e = 0; e < s->nep; e++) {
-			if (!(s->ep[e].flags & FL_EP_READY))
-				continue;
-			if (s->alen == 4)
-				a = put_address(&n->a, a, s->addr + 4u * e, 4, ttl);
-			else
-				aaaa = put_address(&n->aaaa, aaaa, s->addr + 16u * e, 16, ttl);
-		}
+	uint32_t hash = hash_ip(b, len);
+	struct fl_k8s_probe p = fl_k8s_probe(t, hash), at = { 0 };
+	for (const void *have; (have = fl_k8s_next(&p));) {
+		if (have == v)
+			return;
+		if (have == old)
+			at = p;
 	}
+	if (at.t)
+		fl_k8s_table_set(t, &at, v);
+	else
+		fl_k8s_table_add(t, hash, v);
 }
 
-/* old (NULL: there is none) with another Service, without slice `drop` and with `add`: made and published. */
-static void renew(struct k8s_index *x, const struct k8s_node *old, const struct fl_service *service, const struct fl_slice *drop,
-		  const struct fl_slice *add)
+static void ip_drop(struct fl_k8s_table *t, const uint8_t *b, uint8_t len, const void *old)
 {
-	unsigned most = (old ? old->nslice : 0) + 1, na, naaaa;
-	struct k8s_node *probe = fl_xalloc(node_size(most, 0, 0)), *n = NULL;
-	probe->service = service;
-	for (unsigned i = 0; old && i < old->nslice; i++)
-		if (old->slice[i] != drop)
-			probe->slice[probe->nslice++] = old->slice[i];
-	if (add && !one_of(probe, add))
-		probe->slice[probe->nslice++] = add;
-	count(probe, &na, &naaaa, &probe->nready);
-	if (probe->service || probe->nslice) {
-		probe->bytes = (uint32_t)node_size(probe->nslice, na, naaaa);
-		n = fl_xalloc(probe->bytes);
-		memcpy(n, probe, node_size(probe->nslice, 0, 0));
-		n->ns = n->service ? n->service->o.ns : n->slice[0]->o.ns;
-		n->name = n->service ? n->service->o.name : n->slice[0]->service;
-		pack(n, x->ttl_s, na);
-		x->bytes += n->bytes;
-	}
-	free(probe);
-	if (old) {
-		fl_k8s_table_swap(&x->nodes, (void *)(uintptr_t)old, n);
-		x->bytes -= old->bytes;
-		throw_away(x, (void *)(uintptr_t)old, old->bytes);
-	} else if (n) {
-		fl_k8s_table_add(&x->nodes, n, &x->bin);
-	}
+	struct fl_k8s_probe p;
+	if (fl_k8s_table_find(t, hash_ip(b, len), old, &p))
+		fl_k8s_table_set(t, &p, NULL);
 }
 
-/* ---- cluster IPs ---- */
-
-static int by_name(const struct fl_service *a, const struct fl_service *b)
+static void slice_ips(struct fl_k8s_index *ix, const struct fl_slice *old, const struct fl_slice *now)
 {
-	int c = strcmp(a->o.ns.p, b->o.ns.p);
-	return c ? c : strcmp(a->o.name.p, b->o.name.p);
+	for (uint32_t i = 0; now && now->service.n && i < now->nep; i++)
+		if (fl_k8s_ready(now, i))
+			ip_put(&ix->slice, fl_k8s_addr(now, i), now->alen, old, (void *)now);
+	for (uint32_t i = 0; old && i < old->nep; i++)
+		ip_drop(&ix->slice, fl_k8s_addr(old, i), old->alen, old);
 }
 
-static size_t ip_size(uint32_t cap) { return sizeof(struct ip_entry) + cap * sizeof(struct fl_service *); }
-
-/* One IP's entry without `drop` and with `add`. */
-static void ip_renew(struct k8s_index *x, const struct fl_ip *ip, const struct fl_service *drop, const struct fl_service *add)
+static void list_ips(struct fl_k8s_table *t, const struct fl_ip *was, unsigned nwas, const void *old,
+		     const struct fl_ip *is, unsigned nis, const void *now)
 {
-	struct ip_entry *old = find_ip(x, ip->b, ip->len);
-	uint32_t cap = (old ? old->n : 0) + 1;
-	struct ip_entry *e = fl_xalloc(ip_size(cap));
-	e->ip = *ip;
-	e->cap = cap;
-	for (uint32_t i = 0; i < cap; i++) {
-		const struct fl_service *v = old && i < old->n ? old->service[i] : NULL;
-		if (add && (!v || by_name(add, v) < 0)) {
-			e->service[e->n++] = add;
-			add = NULL;
-		}
-		if (v && v != drop)
-			e->service[e->n++] = v;
-	}
-	if (!e->n) {
-		free(e);
-		e = NULL;
-	}
-	if (old)
-		fl_k8s_table_swap(&x->ips, old, e);
-	else if (e)
-		fl_k8s_table_add(&x->ips, e, &x->bin);
-	x->bytes += e ? ip_size(cap) : 0;
-	if (old) {
-		x->bytes -= ip_size(old->cap);
-		throw_away(x, old, ip_size(old->cap));
-	}
+	for (unsigned i = 0; i < nis; i++)
+		if (is[i].len)
+			ip_put(t, is[i].b, is[i].len, old, (void *)now);
+	for (unsigned i = 0; i < nwas; i++)
+		if (was[i].len)
+			ip_drop(t, was[i].b, was[i].len, old);
 }
 
-static void ips_renew(struct k8s_index *x, const struct fl_service *old, const struct fl_service *now)
-{
-	for (unsigned i = 0; old && !old->headless && i < old->nip; i++)
-		if (old->ip[i].len)
-			ip_renew(x, &old->ip[i], old, NULL);
-	for (unsigned i = 0; now && !now->headless && i < now->nip; i++)
-		if (now->ip[i].len)
-			ip_renew(x, &now->ip[i], NULL, now);
-}
+/* ---- events ---- */
 
-/* ---- deltas ---- */
-
-static void service_changed(struct k8s_index *x, const struct fl_service *old, const struct fl_service *now)
+static void service_changed(struct fl_k8s_index *ix, bool mc, const struct fl_service *old, const struct fl_service *now)
 {
 	const struct fl_service *any = now ? now : old;
-	ips_renew(x, old, now);
-	renew(x, fl_k8s_find(x, any->o.ns, any->o.name), now, NULL, NULL);
+	struct fl_k8s_draft *d = draft_of(ix, mc, any->o.name, any->o.ns);
+	if (d)
+		d->svc = now;
+	if (!mc && ix->how.reverse)
+		list_ips(&ix->vip, old ? old->ip : NULL, old ? old->nip : 0, old, now ? now->ip : NULL, now ? now->nip : 0, now);
 }
 
-static void slice_changed(struct k8s_index *x, const struct fl_slice *old, const struct fl_slice *now)
+static void slice_changed(struct fl_k8s_index *ix, bool mc, const struct fl_slice *old, const struct fl_slice *now)
 {
-	fl_k8s_endpoints_change(&x->endpoints, old, now, &x->bin);
-	bool same = old && now && fl_str_eq(old->service, now->service);
-	if (old && !same && old->service.n) {
-		const struct k8s_node *n = fl_k8s_find(x, old->o.ns, old->service);
-		renew(x, n, n ? n->service : NULL, old, NULL);
-	}
-	if (now && now->service.n) {
-		const struct k8s_node *n = fl_k8s_find(x, now->o.ns, now->service);
-		renew(x, n, n ? n->service : NULL, same ? old : NULL, now);
-	}
+	struct fl_k8s_draft *from = old ? draft_of(ix, mc, old->service, old->o.ns) : NULL;
+	struct fl_k8s_draft *to = now ? draft_of(ix, mc, now->service, now->o.ns) : NULL;
+	if (from)
+		draft_slice(from, old, to == from ? now : NULL);
+	if (to && to != from)
+		draft_slice(to, NULL, now);
+	if (mc)
+		return;
+	if (ix->how.reverse)
+		slice_ips(ix, old, now);
+	const struct fl_k8s_draft *d = to ? to : from;
+	if (d && d->svc)
+		fl_k8s_observe_programming(d->svc, now ? now : old);
 }
 
-/* CoreDNS counts what a slice with the trigger's time changes, when its service is known. */
-static void programmed(struct k8s_index *x, const struct fl_slice *s)
+static void pod_changed(struct fl_k8s_index *ix, const struct fl_pod *old, const struct fl_pod *now)
 {
-	const struct k8s_node *n = s->trigger_ns && s->service.n ? fl_k8s_find(x, s->o.ns, s->service) : NULL;
-	if (n && n->service)
-		fl_k8s_programmed(s->trigger_ns, n->service->headless);
-}
-
-static void namespace_changed(struct k8s_index *x, const struct fl_object *old, const struct fl_object *now)
-{
-	if (old)
-		fl_k8s_table_swap(&x->namespaces, (void *)(uintptr_t)old, (void *)(uintptr_t)now);
-	else
-		fl_k8s_table_add(&x->namespaces, (void *)(uintptr_t)now, &x->bin);
+	if (ix->how.pods)
+		list_ips(&ix->pod, old ? old->ip : NULL, old ? old->nip : 0, old, now ? now->ip : NULL, now ? now->nip : 0, now);
 }
 
 static void changed(struct fl_subscriber *sub, enum fl_kind kind, const struct fl_object *old, const struct fl_object *now)
 {
-	struct k8s_index *x = (struct k8s_index *)sub;
+	struct fl_k8s_index *ix = (struct fl_k8s_index *)sub;
+	bool mc = kind == FL_KIND_IMPORT || kind == FL_KIND_MCSLICE;
+	uint32_t s = (uint32_t)fl_clock_wall_s();
+	if (s > ix->serial[mc])
+		__atomic_store_n(&ix->serial[mc], s, __ATOMIC_RELAXED);
 	switch (kind) {
 	case FL_KIND_NAMESPACE:
-		namespace_changed(x, old, now);
-		return;                 /* does not move the serial */
-	case FL_KIND_SERVICE:
-		service_changed(x, (const struct fl_service *)old, (const struct fl_service *)now);
+		__atomic_store_n(&ix->serial[1], ix->serial[0], __ATOMIC_RELAXED);
+		ns_changed(ix, (now ? now : old)->name, now != NULL);
 		break;
-	case FL_KIND_SLICE:
-		slice_changed(x, (const struct fl_slice *)old, (const struct fl_slice *)now);
-		programmed(x, (const struct fl_slice *)(now ? now : old));
+	case FL_KIND_SERVICE: case FL_KIND_IMPORT:
+		service_changed(ix, mc, (const struct fl_service *)old, (const struct fl_service *)now);
 		break;
-	default:
+	case FL_KIND_SLICE: case FL_KIND_MCSLICE:
+		slice_changed(ix, mc, (const struct fl_slice *)old, (const struct fl_slice *)now);
+		break;
+	case FL_KIND_POD:
+		pod_changed(ix, (const struct fl_pod *)old, (const struct fl_pod *)now);
+		break;
+	case FL_KINDS:
 		break;
 	}
-	__atomic_store_n(&x->serial, (uint32_t)fl_clock_wall_s(), __ATOMIC_RELAXED);
 }
 
-/* What was replaced is freed in batches: a grace period for each event would cost more than the event. */
+/* ---- publishing ---- */
+
+static void note_local(struct fl_k8s_index *ix, const struct fl_k8s_node *was, const struct fl_k8s_node *node)
+{
+	bool is = node && node->local;
+	unsigned i = 0;
+	if (!is && !(was && was->local))
+		return;
+	ix->selves_stale = true;
+	while (i < ix->nlocal && ix->local[i] != was)
+		i++;
+	if (i < ix->nlocal && is) {
+		ix->local[i] = node;
+	} else if (i < ix->nlocal) {
+		ix->local[i] = ix->local[--ix->nlocal];
+	} else if (is) {
+		ix->local = fl_xrealloc(ix->local, (ix->nlocal + 1) * sizeof *ix->local);
+		ix->local[ix->nlocal++] = node;
+	}
+}
+
+static void publish(struct fl_k8s_index *ix, struct fl_k8s_draft *d)
+{
+	struct fl_k8s_table *t = &ix->node[d->multicluster];
+	const struct fl_k8s_node *was = d->was;
+	unsigned service = d->key[0] + 1u;
+	struct fl_k8s_ns *ns = ns_get(ix, (struct fl_str){ (const char *)d->key + service + 1, d->key[service] });
+	struct fl_k8s_probe p;
+	size_t bytes = 0;
+	struct fl_k8s_node *node = fl_k8s_node_build(ix, d, ns, &bytes);
+	ix->node_bytes += bytes;
+	if (!node)
+		ns_put(ix, ns);
+	if (was && fl_k8s_table_find(t, d->hash, was, &p))
+		fl_k8s_table_set(t, &p, node);
+	else if (node)
+		fl_k8s_table_add(t, d->hash, node);
+	if (!d->multicluster)
+		note_local(ix, was, node);
+	if (was) {
+		size_t gone = fl_k8s_node_bytes(was);
+		ns_put(ix, was->ns);
+		ix->node_bytes -= gone;
+		fl_rcu_free_later(&ix->bin, (void *)was, gone);
+	}
+}
+
+static void drafts_drop(struct fl_k8s_index *ix)
+{
+	fl_k8s_table_finish(&ix->drafts);
+	ix->draft = NULL;
+	ix->draft_end = &ix->draft;
+}
+
 static void flush(struct fl_subscriber *sub)
 {
-	struct k8s_index *x = (struct k8s_index *)sub;
-	if (x->bin.n && (x->bin.bytes > RECLAIM_BYTES || fl_clock_ns() - x->binned_ns > FL_SEC))
-		fl_rcu_reclaim(&x->bin);
+	struct fl_k8s_index *ix = (struct fl_k8s_index *)sub;
+	for (struct fl_k8s_draft *d = ix->draft, *next; d; d = next) {
+		next = d->next;
+		publish(ix, d);
+		free(d->slice);
+		free(d);
+	}
+	if (ix->draft)
+		drafts_drop(ix);
+	if (ix->selves_stale) {
+		size_t bytes;
+		struct fl_k8s_selves *old = ix->selves;
+		fl_rcu_set(&ix->selves, fl_k8s_selves_build(ix, &bytes));
+		fl_rcu_free_later(&ix->bin, old, bytes);
+		ix->selves_stale = false;
+	}
+	uint64_t now = fl_clock_ns();
+	if (!ix->bin.n || !ix->binned_ns)
+		ix->binned_ns = now;
+	if (ix->bin.bytes > RECLAIM_BYTES || now - ix->binned_ns > FL_SEC) {
+		fl_rcu_reclaim(&ix->bin);
+		ix->binned_ns = 0;
+	}
 }
+
+/* ---- on shards ---- */
+
+const struct fl_k8s_node *fl_k8s_node(const struct fl_k8s_index *ix, bool multicluster, const uint8_t *key, unsigned n)
+{
+	uint32_t at;
+	return n > FL_K8S_KEY_MAX ? NULL : find_node(&ix->node[multicluster], hash_key(key, n), key, n, &at);
+}
+
+bool fl_k8s_exposed(const struct fl_k8s_index *ix, struct fl_str ns)
+{
+	struct fl_k8s_probe p;
+	const struct fl_k8s_ns *c = ns_find(ix, ns, &p);
+	return c && __atomic_load_n(&c->exposed, __ATOMIC_ACQUIRE);
+}
+
+static bool has_ip(const struct fl_ip *list, unsigned n, const struct fl_ip *ip)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].len == ip->len && !memcmp(list[i].b, ip->b, ip->len))
+			return true;
+	return false;
+}
+
+static int by_key(const struct fl_object *a, const struct fl_object *b)
+{
+	int d = strcmp(a->ns.p, b->ns.p);
+	return d ? d : strcmp(a->name.p, b->name.p);
+}
+
+const struct fl_service *fl_k8s_vip(const struct fl_k8s_index *ix, const struct fl_ip *ip)
+{
+	struct fl_k8s_probe p = fl_k8s_probe(&ix->vip, hash_ip(ip->b, ip->len));
+	const struct fl_service *best = NULL;
+	for (const struct fl_service *s; (s = fl_k8s_next(&p));)
+		if (has_ip(s->ip, s->nip, ip) && (!best || by_key(&s->o, &best->o) < 0) && fl_k8s_exposed(ix, s->o.ns))
+			best = s;
+	return best;
+}
+
+struct fl_k8s_probe fl_k8s_slices(const struct fl_k8s_index *ix, const struct fl_ip *ip)
+{
+	return fl_k8s_probe(&ix->slice, hash_ip(ip->b, ip->len));
+}
+
+static bool slice_has(const struct fl_slice *s, const struct fl_ip *ip)
+{
+	for (uint32_t i = 0; s->alen == ip->len && i < s->nep; i++)
+		if (!memcmp(fl_k8s_addr(s, i), ip->b, ip->len) && fl_k8s_ready(s, i))
+			return true;
+	return false;
+}
+
+const struct fl_slice *fl_k8s_slice_next(struct fl_k8s_probe *p, const struct fl_ip *ip)
+{
+	const struct fl_slice *s;
+	while ((s = fl_k8s_next(p)) && !slice_has(s, ip))
+		;
+	return s;
+}
+
+struct fl_k8s_probe fl_k8s_pods(const struct fl_k8s_index *ix, const struct fl_ip *ip)
+{
+	return fl_k8s_probe(&ix->pod, hash_ip(ip->b, ip->len));
+}
+
+const struct fl_pod *fl_k8s_pod_next(struct fl_k8s_probe *p, const struct fl_ip *ip)
+{
+	const struct fl_pod *pod;
+	while ((pod = fl_k8s_next(p)) && !has_ip(pod->ip, pod->nip, ip))
+		;
+	return pod;
+}
+
+const struct fl_k8s_selves *fl_k8s_selves(const struct fl_k8s_index *ix) { return fl_rcu_get(&ix->selves); }
+uint32_t fl_k8s_serial(const struct fl_k8s_index *ix, bool mc) { return __atomic_load_n(&ix->serial[mc], __ATOMIC_RELAXED); }
+bool fl_k8s_synced(const struct fl_k8s_index *ix) { return fl_store_synced(ix->store); }
 
 /* ---- the whole ---- */
 
-size_t fl_k8s_index_bytes(const struct k8s_index *x)
+static void copy_how(struct fl_k8s_how *to, const struct fl_k8s_how *how)
 {
-	return x->bytes + fl_k8s_table_bytes(&x->nodes) + fl_k8s_table_bytes(&x->ips) + fl_k8s_table_bytes(&x->namespaces) +
-	       fl_k8s_endpoints_bytes(&x->endpoints);
+	struct fl_str *ns = fl_xalloc((how->nnamespace + 1) * sizeof *ns);
+	struct fl_ip *local = fl_xalloc((how->nlocal + 1) * sizeof *local);
+	for (unsigned i = 0; i < how->nnamespace; i++)
+		ns[i] = (struct fl_str){ fl_xstrndup(how->namespaces[i].p, how->namespaces[i].n), how->namespaces[i].n };
+	if (how->nlocal)
+		memcpy(local, how->local, how->nlocal * sizeof *local);
+	*to = *how;
+	to->namespaces = ns;
+	to->local = local;
 }
 
-struct k8s_index *fl_k8s_index_create(struct fl_store *store, uint32_t ttl_s)
+struct fl_k8s_index *fl_k8s_index_create(struct fl_store *s, const struct fl_k8s_how *how)
 {
-	struct k8s_index *x = fl_xalloc(sizeof *x);
-	x->store = store;
-	x->ttl_s = ttl_s;
-	x->nodes.hash = hash_node;
-	x->ips.hash = hash_ip;
-	x->namespaces.hash = hash_namespace;
-	x->sub = (struct fl_subscriber){ .changed = changed, .flush = flush };
-	fl_store_subscribe(store, &x->sub);
-	fl_k8s_metrics_add(store, x);
-	return x;
+	struct fl_k8s_index *ix = fl_xalloc(sizeof *ix);
+	size_t bytes;
+	*ix = (struct fl_k8s_index){ .sub = { .changed = changed, .flush = flush }, .store = s };
+	copy_how(&ix->how, how);
+	struct fl_k8s_table *t[] = { &ix->node[0], &ix->node[1], &ix->ns, &ix->vip, &ix->slice, &ix->pod, &ix->drafts };
+	for (unsigned i = 0; i < FL_COUNT(t); i++)
+		t[i]->bin = &ix->bin;
+	drafts_drop(ix);
+	ix->selves = fl_k8s_selves_build(ix, &bytes);
+	fl_store_subscribe(s, &ix->sub);
+	return ix;
 }
 
-static void free_all(struct k8s_table *t)
+static void free_all(struct fl_k8s_table *t)
 {
 	for (uint32_t i = 0; t->now && i <= t->now->mask; i++)
-		if (t->now->slot[i] != &fl_k8s_grave)
-			free(t->now->slot[i]);
+		free(t->now->ptr[i]);
 	fl_k8s_table_finish(t);
 }
 
-void fl_k8s_index_destroy(struct k8s_index *x)
+void fl_k8s_index_destroy(struct fl_k8s_index *ix)
 {
-	if (!x)
+	if (!ix)
 		return;
-	fl_k8s_metrics_drop(x->store);
-	fl_store_unsubscribe(x->store, &x->sub);
-	fl_rcu_bin_finish(&x->bin);
-	free_all(&x->nodes);
-	free_all(&x->ips);
-	fl_k8s_table_finish(&x->namespaces);
-	fl_k8s_endpoints_finish(&x->endpoints);
-	free(x);
+	fl_store_unsubscribe(ix->store, &ix->sub);
+	flush(&ix->sub);
+	fl_rcu_bin_finish(&ix->bin);
+	free_all(&ix->node[0]);
+	free_all(&ix->node[1]);
+	free_all(&ix->ns);
+	fl_k8s_table_finish(&ix->vip);
+	fl_k8s_table_finish(&ix->slice);
+	fl_k8s_table_finish(&ix->pod);
+	for (unsigned i = 0; i < ix->how.nnamespace; i++)
+		free((char *)ix->how.namespaces[i].p);
+	free((void *)ix->how.namespaces);
+	free((void *)ix->how.local);
+	free(ix->selves);
+	free(ix->local);
+	free(ix);
+}
+
+size_t fl_k8s_index_bytes(const struct fl_k8s_index *ix)
+{
+	size_t n = sizeof *ix + ix->node_bytes + ix->bin.bytes;
+	const struct fl_k8s_table *t[] = { &ix->node[0], &ix->node[1], &ix->ns, &ix->vip, &ix->slice, &ix->pod };
+	for (unsigned i = 0; i < FL_COUNT(t); i++)
+		n += fl_k8s_table_bytes(t[i]);
+	return n + ix->ns.live * (sizeof(struct fl_k8s_ns) + 16);
 }

@@ -1,41 +1,82 @@
-/* index: the store's objects, arranged for questions. Written on the main thread as the store's subscriber, read by shards through RCU: a
- * reader takes the table that stands, follows one pointer, and holds what it got until its next turn of the loop.
+/* index: the cluster as DNS answers it. A subscriber of the store on the main thread (the writer), read by every
+ * shard without locks.
  *
- *   service "ns/name" → node: the Service, its slices, A and AAAA sets packed
- *   cluster IP → services        endpoint address → (slice, slot)        namespace → is it there
+ *   changed()  a draft per service that an event touched    flush()  draft → node, published in its table; the old one to the bin
  *
- * A node is immutable; a change of its Service or of one of its slices makes a new one. The store frees objects a grace period after its
- * flush, and so does the index with nodes and tables. */
+ *   services  name and namespace, as they stand in a question → node      (two tables: cluster zones, multicluster zones)
+ *   namespaces  name → cell, whose `exposed` shards read
+ *   cluster IPs → service; endpoint IPs → slice                           (only for those who answer reverse zones)
+ *   pod IPs → pod                                                         (only for `pods verified`)
+ *
+ * A node is immutable: its address sets are packed with their TTL, its slices are the store's own objects, which live through the
+ * grace period that follows a flush. What a shard found here it may use until it goes back to its loop. */
 #pragma once
-#include "base/rcu.h"
+#include "plugin/kubernetes/table.h"
 #include "store/store.h"
 #include "wire/rrset.h"
 
-/* A service as answers need it. */
-struct k8s_node {
-	struct fl_str ns, name;                 /* of the Service, or of the label of its slices */
-	const struct fl_service *service;       /* NULL: slices whose service is not there (yet) */
-	struct fl_rrset a, aaaa;                /* cluster IPs; headless: ready endpoints, each address once. count 0: none */
-	uint32_t bytes;                         /* of this node */
-	uint32_t nready;                        /* ready endpoints, all families */
-	uint32_t nslice;
-	const struct fl_slice *slice[];
+enum { FL_K8S_KEY_MAX = 128, FL_K8S_RECORDS_MAX = 4096 };       /* no message has room for more records */
+
+struct fl_k8s_ns { uint32_t refs; bool exists, exposed; uint8_t n; char name[]; };      /* name: a label, folded */
+
+/* hidden: no service, or one that is ignored */
+enum fl_k8s_node_kind { FL_K8S_HIDDEN, FL_K8S_VIP, FL_K8S_HEADLESS, FL_K8S_ALIAS };
+
+struct fl_k8s_node {
+	uint8_t kind, nkey;
+	bool local;                     /* an endpoint of it is this machine */
+	bool ready;                     /* headless: there are endpoints */
+	uint32_t hash, nslice;
+	struct fl_k8s_ns *ns;
+	const struct fl_service *svc;   /* NULL: slices only */
+	const struct fl_slice *const *slice;    /* by name */
+	const uint8_t *key;             /* "\3web\4shop", folded */
+	struct fl_rrset a, aaaa;        /* an alias: a is the CNAME */
 };
 
-struct k8s_index;
+/* What NS and ns.dns.ZONE name: services that have this machine as an endpoint, else its addresses. front: the labels before the
+ * zone, without a final 0. */
+struct fl_k8s_self { const uint8_t *front; uint8_t nfront; struct fl_ip ip; };
+struct fl_k8s_selves { unsigned n; struct fl_k8s_self at[]; };
 
-/* Main thread. ttl: of the packed sets. */
-struct k8s_index *fl_k8s_index_create(struct fl_store *store, uint32_t ttl_s);
-void fl_k8s_index_destroy(struct k8s_index *x);
+/* Settings that an index is made for. Copied. */
+struct fl_k8s_how {
+	uint32_t ttl;
+	bool reverse, pods, pod_names, ignore_empty;
+	const struct fl_str *namespaces; unsigned nnamespace;           /* none: all */
+	const struct fl_ip *local; unsigned nlocal;
+};
 
-/* Shards (and the main thread); letters are folded. */
-const struct k8s_node *fl_k8s_find(const struct k8s_index *x, struct fl_str ns, struct fl_str name);
-bool fl_k8s_namespace(const struct k8s_index *x, struct fl_str name);
-/* The service that has this cluster IP: of several the first by namespace and name. NULL. */
-const struct fl_service *fl_k8s_by_ip(const struct k8s_index *x, const uint8_t *b, uint8_t len);
-/* Ready endpoints with this address: calls fn for each until it returns false. */
-void fl_k8s_by_endpoint(const struct k8s_index *x, const uint8_t *b, uint8_t len,
-			bool (*fn)(void *arg, const struct fl_slice *s, uint32_t slot), void *arg);
-uint32_t fl_k8s_serial(const struct k8s_index *x);      /* Unix seconds of the last relevant change; 0 before the first */
-bool fl_k8s_synced(const struct k8s_index *x);
-size_t fl_k8s_index_bytes(const struct k8s_index *x);
+struct fl_k8s_index;
+struct fl_k8s_index *fl_k8s_index_create(struct fl_store *s, const struct fl_k8s_how *how);      /* subscribes */
+void fl_k8s_index_destroy(struct fl_k8s_index *ix);     /* no reader is left */
+size_t fl_k8s_index_bytes(const struct fl_k8s_index *ix);
+
+/* ---- on shards ---- */
+
+/* key: two labels of a question, service and namespace. */
+const struct fl_k8s_node *fl_k8s_node(const struct fl_k8s_index *ix, bool multicluster, const uint8_t *key, unsigned n);
+bool fl_k8s_exposed(const struct fl_k8s_index *ix, struct fl_str ns);
+/* The service whose cluster IP it is, the first by namespace and name of those that are exposed; NULL. */
+const struct fl_service *fl_k8s_vip(const struct fl_k8s_index *ix, const struct fl_ip *ip);
+/* Slices with a ready endpoint of that address: for (p = …_begin(); (s = …_next(&p, &ip));) */
+struct fl_k8s_probe fl_k8s_slices(const struct fl_k8s_index *ix, const struct fl_ip *ip);
+const struct fl_slice *fl_k8s_slice_next(struct fl_k8s_probe *p, const struct fl_ip *ip);
+struct fl_k8s_probe fl_k8s_pods(const struct fl_k8s_index *ix, const struct fl_ip *ip);
+const struct fl_pod *fl_k8s_pod_next(struct fl_k8s_probe *p, const struct fl_ip *ip);
+const struct fl_k8s_selves *fl_k8s_selves(const struct fl_k8s_index *ix);
+uint32_t fl_k8s_serial(const struct fl_k8s_index *ix, bool multicluster);
+bool fl_k8s_synced(const struct fl_k8s_index *ix);
+
+/* ---- endpoints ---- */
+
+static inline const uint8_t *fl_k8s_addr(const struct fl_slice *s, uint32_t i) { return s->addr + (size_t)i * s->alen; }
+static inline bool fl_k8s_ready(const struct fl_slice *s, uint32_t i) { return s->ep[i].flags & FL_EP_READY; }
+/* The endpoint's name: hostname, pod (when wanted), else its address with dashes. Not checked to be a label. */
+size_t fl_k8s_endpoint_name(char to[256], const struct fl_slice *s, uint32_t i, bool pod_names);
+
+/* Hashes already met: an open table in memory of the caller's, `cap` (a power of two) zeroed words. */
+struct fl_k8s_seen { uint64_t *slot; uint32_t cap, n; };
+/* true: it is new, and is met from now on. Full (3/4): always false. */
+bool fl_k8s_seen_new(struct fl_k8s_seen *s, uint64_t hash);
+uint32_t fl_k8s_seen_cap(uint64_t n);   /* for n of them */

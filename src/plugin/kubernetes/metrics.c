@@ -1,73 +1,136 @@
 #include "plugin/kubernetes/metrics.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/metric.h"
+#include <stdlib.h>
 
-enum { STATES = 8 };
+static const double programming_buckets[] = {
+	.001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1.024, 2.048, 4.096, 8.192, 16.384, 32.768, 65.536, 131.072,
+	262.144, 524.288,
+};
+static const struct fl_metric_def programming = {
+	.name = "coredns_kubernetes_dns_programming_duration_seconds",
+	.help = "Histogram of the time (in seconds) it took to program a dns instance.",
+	.kind = FL_HISTOGRAM, .buckets = programming_buckets, .nbuckets = FL_COUNT(programming_buckets),
+	.labels = { "service_kind" },
+};
 
-static const double buckets[] = { 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,
-				  32.768, 65.536, 131.072, 262.144, 524.288 };
-static const struct fl_metric_def programming = { .name = "coredns_kubernetes_dns_programming_duration_seconds", .kind = FL_HISTOGRAM,
-	.help = "Histogram of the time (in seconds) it took to program a dns instance.", .buckets = buckets, .nbuckets = FL_COUNT(buckets),
-	.labels = { "service_kind" } };
-static const struct fl_metric_def age = { .name = "fairlead_kubernetes_last_event_age_seconds", .kind = FL_GAUGE,
-	.help = "Seconds since the source of the cluster's state last said something.", .labels = { "state" } };
-static const struct fl_metric_def objects = { .name = "fairlead_kubernetes_objects", .kind = FL_GAUGE,
-	.help = "Objects held, by kind.", .labels = { "state", "kind" } };
-static const struct fl_metric_def connected = { .name = "fairlead_kubernetes_connected", .kind = FL_GAUGE,
-	.help = "1 while every wanted kind is being watched.", .labels = { "state" } };
-static const struct fl_metric_def relists = { .name = "fairlead_kubernetes_relists", .kind = FL_GAUGE,
-	.help = "Whole lists taken so far.", .labels = { "state" } };
-static const struct fl_metric_def memory = { .name = "fairlead_kubernetes_memory_bytes", .kind = FL_GAUGE,
-	.help = "Bytes of the store and of the index over it.", .labels = { "state", "part" } };
-
-static struct { struct fl_store *store; struct k8s_index *index; } states[STATES];
-
-void fl_k8s_programmed(uint64_t trigger_ns, bool headless)
+void fl_k8s_observe_programming(const struct fl_service *svc, const struct fl_slice *slice)
 {
-	uint64_t now = fl_clock_wall_ns();
-	struct fl_grid *g = fl_metric_plain(&programming, headless ? "headless_with_selector" : "cluster_ip");
-	if (trigger_ns && now > trigger_ns)
-		fl_grid_observe(g, 0, 0, (double)(now - trigger_ns) / 1e9);
+	if (!slice->trigger_ns)
+		return;
+	double s = ((double)fl_clock_wall_ns() - (double)slice->trigger_ns) / 1e9;
+	fl_grid_observe(fl_metric_plain(&programming, svc->headless ? "headless_with_selector" : "cluster_ip"), 0, 0, s);
 }
 
-/* Just before somebody looks. */
+/* ---- ours: read when somebody scrapes ---- */
+
+#define GAUGE(id, n, h) static const struct fl_metric_def id = { .name = "fairlead_kubernetes_" n, .help = h, .kind = FL_GAUGE, \
+	.labels = { "source" } }
+#define COUNT(id, n, h) static const struct fl_metric_def id = { .name = "fairlead_kubernetes_" n, .help = h, .kind = FL_COUNTER, \
+	.always = true, .labels = { "source" } }
+GAUGE(synced, "synced", "1 when every kind of object was listed once.");
+GAUGE(connected, "connected", "1 while the source of objects is there.");
+GAUGE(age, "last_event_age_seconds", "Seconds since something came from the source of objects; -1 before the first.");
+GAUGE(store_bytes, "store_bytes", "Bytes held by the object store.");
+GAUGE(index_bytes, "index_bytes", "Bytes held by the indexes that answer from it.");
+COUNT(events, "events_total", "Objects that were added, changed or deleted at the source.");
+COUNT(relists, "relists_total", "Lists that came in whole.");
+COUNT(errors, "errors_total", "Errors of the source of objects.");
+static const struct fl_metric_def objects = {
+	.name = "fairlead_kubernetes_objects", .help = "Objects in the store.", .kind = FL_GAUGE, .labels = { "source", "kind" },
+};
+static const char *const kinds[FL_KINDS] = { "namespace", "service", "endpointslice", "pod", "serviceimport", "mc_endpointslice" };
+
+enum { INDEXES_MAX = 16 };             /* on one store; more are not counted */
+struct seen {
+	struct seen *next;
+	struct fl_store *store;
+	const struct fl_k8s_index *ix[INDEXES_MAX]; unsigned nix;
+	char *source;
+	uint64_t events, relists, errors;
+};
+static struct seen *all;
+
+static void count_to(const struct fl_metric_def *def, const char *source, uint64_t *told, uint64_t now)
+{
+	fl_grid_add(fl_metric_plain(def, source), 0, 0, now - *told);
+	*told = now;
+}
+
+static void refresh_store(struct seen *s)
+{
+	const struct fl_source_state *st = fl_store_source(s->store);
+	const char *src = s->source;
+	uint64_t last = st->last_event_ns, now = fl_clock_ns();
+	fl_grid_set(fl_metric_plain(&synced, src), fl_store_synced(s->store));
+	fl_grid_set(fl_metric_plain(&connected, src), st->connected);
+	fl_grid_set(fl_metric_plain(&age, src), last ? (double)(now > last ? now - last : 0) / 1e9 : -1);
+	fl_grid_set(fl_metric_plain(&store_bytes, src), (double)fl_store_bytes(s->store));
+	for (int k = 0; k < FL_KINDS; k++)
+		if (fl_store_wants(s->store)->kind[k])
+			fl_grid_set(fl_metric_plain(&objects, src, kinds[k]), (double)fl_store_count(s->store, (enum fl_kind)k));
+	count_to(&events, src, &s->events, st->events);
+	count_to(&relists, src, &s->relists, st->relists);
+	count_to(&errors, src, &s->errors, st->errors);
+}
+
 static void refresh(void *arg)
 {
-	static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7" };
 	(void)arg;
-	for (unsigned i = 0; i < STATES; i++) {
-		if (!states[i].store)
-			continue;
-		const struct fl_source_state *s = fl_store_source(states[i].store);
-		double since = s->last_event_ns ? (double)(fl_clock_ns() - s->last_event_ns) / 1e9 : 0;
-		fl_grid_set(fl_metric_plain(&age, names[i]), since);
-		fl_grid_set(fl_metric_plain(&connected, names[i]), s->connected);
-		fl_grid_set(fl_metric_plain(&relists, names[i]), (double)s->relists);
-		fl_grid_set(fl_metric_plain(&objects, names[i], "service"), (double)fl_store_count(states[i].store, FL_KIND_SERVICE));
-		fl_grid_set(fl_metric_plain(&objects, names[i], "endpointslice"), (double)fl_store_count(states[i].store, FL_KIND_SLICE));
-		fl_grid_set(fl_metric_plain(&objects, names[i], "namespace"), (double)fl_store_count(states[i].store, FL_KIND_NAMESPACE));
-		fl_grid_set(fl_metric_plain(&memory, names[i], "store"), (double)fl_store_bytes(states[i].store));
-		fl_grid_set(fl_metric_plain(&memory, names[i], "index"), (double)fl_k8s_index_bytes(states[i].index));
+	for (struct seen *s = all; s; s = s->next) {
+		size_t bytes = 0;
+		for (unsigned i = 0; i < s->nix; i++)
+			bytes += fl_k8s_index_bytes(s->ix[i]);
+		refresh_store(s);
+		fl_grid_set(fl_metric_plain(&index_bytes, s->source), (double)bytes);
 	}
 }
 
-void fl_k8s_metrics_add(struct fl_store *store, struct k8s_index *index)
+void fl_k8s_metrics_add(struct fl_store *store, const struct fl_k8s_index *ix, struct fl_str source)
 {
-	static bool there;
-	if (!there)
-		fl_metric_before(refresh, NULL);
-	there = true;
-	for (unsigned i = 0; i < STATES; i++)
-		if (!states[i].store) {
-			states[i].store = store;
-			states[i].index = index;
-			return;
-		}
+	struct seen *s = all;
+	while (s && s->store != store)
+		s = s->next;
+	if (!s) {
+		s = fl_xalloc(sizeof *s);
+		*s = (struct seen){ .next = all, .store = store, .source = fl_xstrndup(source.p, source.n) };
+		all = s;
+	}
+	if (s->nix < INDEXES_MAX)
+		s->ix[s->nix++] = ix;
+	fl_metric_before(refresh, NULL);
 }
 
-void fl_k8s_metrics_drop(struct fl_store *store)
+static void hide(const char *src)
 {
-	for (unsigned i = 0; i < STATES; i++)
-		if (states[i].store == store)
-			states[i].store = NULL;
+	const struct fl_metric_def *gauges[] = { &synced, &connected, &age, &store_bytes, &index_bytes };
+	for (unsigned i = 0; i < FL_COUNT(gauges); i++)
+		fl_grid_hide(fl_metric_plain(gauges[i], src));
+	for (int k = 0; k < FL_KINDS; k++)
+		fl_grid_hide(fl_metric_plain(&objects, src, kinds[k]));
+}
+
+static void forget(struct seen **p)
+{
+	struct seen *s = *p;
+	*p = s->next;
+	hide(s->source);
+	free(s->source);
+	free(s);
+	if (!all)
+		fl_metric_before_drop(refresh, NULL);
+}
+
+void fl_k8s_metrics_drop(const struct fl_k8s_index *ix)
+{
+	for (struct seen **p = &all; *p; p = &(*p)->next)
+		for (unsigned i = 0; i < (*p)->nix; i++) {
+			if ((*p)->ix[i] != ix)
+				continue;
+			(*p)->ix[i] = (*p)->ix[--(*p)->nix];
+			if (!(*p)->nix)
+				forget(p);
+			return;
+		}
 }

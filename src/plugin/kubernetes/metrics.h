@@ -1,10 +1,10 @@
-/* metrics: what the plugin tells Prometheus. CoreDNS's programming duration, and what CoreDNS cannot show: how old the last event is, what
- * was held, and whether the server is connected. */
+/* Metrics of the kubernetes plugin; main thread. */
 #pragma once
 #include "plugin/kubernetes/index.h"
 
-/* An endpoint change that was triggered at trigger_ns (Unix) is served from now on. headless: of its service. */
-void fl_k8s_programmed(uint64_t trigger_ns, bool headless);
-/* The stores whose state is shown; main thread. */
-void fl_k8s_metrics_add(struct fl_store *store, struct k8s_index *index);
-void fl_k8s_metrics_drop(struct fl_store *store);
+/* A slice became part of the answers: how long ago the cluster changed, by its trigger annotation. */
+void fl_k8s_observe_programming(const struct fl_service *svc, const struct fl_slice *slice);
+
+/* Gauges of a store and an index on it, under the name of their source, until dropped. source is copied. */
+void fl_k8s_metrics_add(struct fl_store *s, const struct fl_k8s_index *ix, struct fl_str source);
+void fl_k8s_metrics_drop(const struct fl_k8s_index *ix);

@@ -1,23 +1,17 @@
-#include "base/log.h"
+/* The directive (CoreDNS plugin/kubernetes/setup.go), and the plugin's life. */
 #include "plugin/kubernetes/kubernetes.h"
-#include <arpa/inet.h>
+#include "base/clock.h"
+#include "base/log.h"
 #include <errno.h>
-#include <ifaddrs.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { STARTUP_S = 5, TTL_S = 5, TTL_MAX = 3600, LOCAL_MAX = 64, SAY_MS = 500 };
 #define WHO "plugin/kubernetes"
-
-/* What a directive says while it is read. */
-struct reading {
-	struct kubernetes *k;
-	struct fl_str labels, namespace_labels;
-	bool pods_verified, zonal;
-	struct fl_str *multicluster; unsigned nmulticluster; bool has_multicluster;
-};
+enum { TTL_DEFAULT = 5, TTL_MAX = 3600, STARTUP_S = 5, WAIT_LOG_MS = 500 };
 
 /* ---- options ---- */
+
+struct option { struct fl_setup *s; struct fl_k8s *k; struct fl_str *arg; unsigned n; struct fl_str name; };
 
 static struct fl_str joined(struct fl_setup *s, const struct fl_str *arg, unsigned n)
 {
@@ -27,352 +21,349 @@ static struct fl_str joined(struct fl_setup *s, const struct fl_str *arg, unsign
 	return all;
 }
 
-static int selector(struct fl_setup *s, const struct fl_str *arg, unsigned n, const char *what, struct fl_str *to)
+static int selector(struct option *o, const char *what, struct fl_str *to)
 {
-	struct fl_err e;
-	if (!n)
-		return fl_setup_arg_error(s);
-	*to = joined(s, arg, n);
+	struct fl_err e = { "" };
+	if (!o->n)
+		return fl_setup_arg_error(o->s);
+	*to = joined(o->s, o->arg, o->n);
 	struct fl_selector *sel = fl_selector_parse(*to, &e);
+	if (!sel)
+		return fl_setup_error(o->s, "unable to parse %s selector value: '%.*s': %s", what, FL_FMT(*to), e.msg);
 	fl_selector_free(sel);
-	return sel ? 0 : fl_setup_error(s, "unable to parse %s selector value: '%.*s': %s", what, FL_FMT(*to), e.msg);
-}
-
-static int ttl(struct fl_setup *s, struct kubernetes *k, const struct fl_str *arg, unsigned n)
-{
-	struct fl_err e;
-	int64_t v;
-	if (!n)
-		return fl_setup_arg_error(s);
-	if (fl_atoi(arg[0], &v, &e))
-		return fl_setup_error(s, "%s", e.msg);
-	if (v < 0 || v > TTL_MAX)
-		return fl_setup_parse_error(s, "ttl must be in range [0, %d]: %ld", TTL_MAX, (long)v);
-	k->ttl_s = (uint32_t)v;
 	return 0;
 }
 
-static int pods(struct fl_setup *s, struct reading *r, const struct fl_str *arg, unsigned n)
+static int flag(struct option *o, bool *to)
 {
-	if (n != 1)
-		return fl_setup_arg_error(s);
-	r->pods_verified = fl_str_is(arg[0], "verified");
-	r->k->pods = fl_str_is(arg[0], "insecure") ? PODS_INSECURE : PODS_DISABLED;
-	if (r->pods_verified || fl_str_is(arg[0], "insecure") || fl_str_is(arg[0], "disabled"))
-		return 0;
-	return fl_setup_error(s, "wrong value for pods: %.*s,  must be one of: disabled, verified, insecure", FL_FMT(arg[0]));
+	*to = true;
+	return o->n ? fl_setup_arg_error(o->s) : 0;
 }
 
-static int startup(struct fl_setup *s, struct kubernetes *k, const struct fl_str *arg, unsigned n)
+static int opt_endpoint(struct option *o)
+{
+	if (!o->n)
+		return fl_setup_arg_error(o->s);
+	if (o->n > 1)
+		fl_log(FL_WARN, WHO, "Multiple endpoints have been deprecated, only the first specified endpoint '%.*s' is used",
+		       FL_FMT(o->arg[0]));
+	o->k->source.endpoint = o->arg[0];
+	return 0;
+}
+
+static int opt_tls(struct option *o)
+{
+	if (o->n != 3)
+		return fl_setup_arg_error(o->s);
+	o->k->source.tls_cert = o->arg[0];
+	o->k->source.tls_key = o->arg[1];
+	o->k->source.tls_ca = o->arg[2];
+	return 0;
+}
+
+static int opt_kubeconfig(struct option *o)
+{
+	if (o->n != 1 && o->n != 2)
+		return fl_setup_arg_error(o->s);
+	o->k->source.kubeconfig = o->arg[0];
+	o->k->source.context = o->n == 2 ? o->arg[1] : FL_STR("");
+	return 0;
+}
+
+static int opt_manifests(struct option *o)
+{
+	if (o->n != 1)
+		return fl_setup_arg_error(o->s);
+	struct stat st;
+	o->k->source.manifests = fl_str(fl_setup_path(o->s, o->arg[0]));
+	if (stat(o->k->source.manifests.p, &st))
+		return fl_setup_error(o->s, "stat %s: no such file or directory", o->k->source.manifests.p);
+	return 0;
+}
+
+/* Several lines add up. */
+static int opt_namespaces(struct option *o)
+{
+	struct fl_k8s *k = o->k;
+	if (!o->n)
+		return fl_setup_arg_error(o->s);
+	struct fl_str *all = fl_zalloc(fl_setup_arena(o->s), (k->nnamespace + o->n) * sizeof *all);
+	if (!all)
+		return -ENOMEM;
+	if (k->nnamespace)
+		memcpy(all, k->namespaces, k->nnamespace * sizeof *all);
+	memcpy(all + k->nnamespace, o->arg, o->n * sizeof *all);
+	k->namespaces = all;
+	k->nnamespace += o->n;
+	return 0;
+}
+
+static int opt_labels(struct option *o) { return selector(o, "label", &o->k->source.labels); }
+static int opt_namespace_labels(struct option *o) { return selector(o, "namespace_label", &o->k->source.namespace_labels); }
+
+static int opt_pods(struct option *o)
+{
+	static const char *const modes[] = { "disabled", "insecure", "verified" };
+	if (o->n != 1)
+		return fl_setup_arg_error(o->s);
+	for (unsigned i = 0; i < FL_COUNT(modes); i++)
+		if (fl_str_is(o->arg[0], modes[i])) {
+			o->k->pods = (enum fl_k8s_pods)i;
+			return 0;
+		}
+	return fl_setup_error(o->s, "wrong value for pods: %.*s,  must be one of: disabled, verified, insecure", FL_FMT(o->arg[0]));
+}
+
+static int opt_endpoint_pod_names(struct option *o) { return flag(o, &o->k->pod_names); }
+static int opt_noendpoints(struct option *o) { return flag(o, &o->k->noendpoints); }
+static int opt_zonal(struct option *o) { return flag(o, &o->k->zonal); }
+
+static int opt_ttl(struct option *o)
+{
+	struct fl_err e;
+	int64_t v;
+	if (!o->n)
+		return fl_setup_arg_error(o->s);
+	if (fl_atoi(o->arg[0], &v, &e))
+		return fl_setup_error(o->s, "%s", e.msg);
+	if (v < 0 || v > TTL_MAX)
+		return fl_setup_parse_error(o->s, "ttl must be in range [0, %d]: %lld", TTL_MAX, (long long)v);
+	o->k->ttl = (uint32_t)v;
+	return 0;
+}
+
+static int opt_ignore(struct option *o)
+{
+	if (!o->n)
+		return 0;               /* as CoreDNS */
+	if (!fl_str_is(o->arg[0], "empty_service"))
+		return fl_setup_error(o->s, "unable to parse ignore value: '%.*s'", FL_FMT(o->arg[0]));
+	o->k->ignore_empty = true;
+	return 0;
+}
+
+static int opt_multicluster(struct option *o)
+{
+	o->k->multicluster = (struct fl_zones){ 0 };
+	return o->n ? fl_setup_zones(o->s, o->arg, o->n, &o->k->multicluster) : 0;
+}
+
+static int opt_fallthrough(struct option *o) { return fl_setup_fall(o->s, o->arg, o->n, &o->k->fall); }
+
+static int opt_startup_timeout(struct option *o)
 {
 	struct fl_err e;
 	int64_t ns;
-	if (!n)
-		return fl_setup_arg_error(s);
-	if (fl_duration_parse(arg[0], &ns, &e))
-		return fl_setup_error(s, "failed to parse startup_timeout: %.*s, %s", FL_FMT(arg[0]), e.msg);
-	k->startup_ns = ns > 0 ? (uint64_t)ns : 0;
+	if (!o->n)
+		return fl_setup_arg_error(o->s);
+	if (fl_duration_parse(o->arg[0], &ns, &e))
+		return fl_setup_error(o->s, "failed to parse startup_timeout: %.*s, %s", FL_FMT(o->arg[0]), e.msg);
+	o->k->startup_ns = ns > 0 ? (uint64_t)ns : 0;
 	return 0;
 }
 
-/* apiserver_qps and the like: CoreDNS reads them and they do nothing there; here they are not built yet, and say so. */
-static int apiserver_limit(struct fl_setup *s, struct fl_str name, const struct fl_str *arg, unsigned n)
+/* Limits of the API client: their arguments are checked as CoreDNS does, which then forgets them.
+ * Ours has a handful of requests. */
+static int opt_limit(struct option *o)
 {
 	struct fl_err e;
-	int64_t v;
-	char *end;
-	if (n != 1)
-		return fl_setup_arg_error(s);
-	bool qps = fl_str_is(name, "apiserver_qps");
-	double d = qps ? strtod(arg[0].p, &end) : 0;
-	if (qps && (*end || !arg[0].n))
-		return fl_setup_parse_error(s, "invalid %.*s \"%.*s\": strconv.ParseFloat: parsing \"%.*s\": invalid syntax", FL_FMT(name),
-					    FL_FMT(arg[0]), FL_FMT(arg[0]));
-	if (!qps && fl_atoi(arg[0], &v, &e))
-		return fl_setup_parse_error(s, "invalid %.*s \"%.*s\": %s", FL_FMT(name), FL_FMT(arg[0]), e.msg);
-	if (qps ? d < 0 : v < 0)
-		return fl_setup_parse_error(s, "%.*s must be >= 0", FL_FMT(name));
-	return fl_setup_later(s, name.p);
+	int64_t v = 0;
+	char *end = NULL;
+	if (o->n != 1)
+		return fl_setup_arg_error(o->s);
+	bool qps = fl_str_is(o->name, "apiserver_qps");
+	double d = qps ? strtod(o->arg[0].p, &end) : 0;
+	if (qps && (*end || !o->arg[0].n))
+		return fl_setup_parse_error(o->s,
+					    "invalid apiserver_qps \"%.*s\": strconv.ParseFloat: parsing \"%.*s\": invalid syntax",
+					    FL_FMT(o->arg[0]), FL_FMT(o->arg[0]));
+	if (!qps && fl_atoi(o->arg[0], &v, &e))
+		return fl_setup_parse_error(o->s, "invalid %.*s \"%.*s\": %s", FL_FMT(o->name), FL_FMT(o->arg[0]), e.msg);
+	if (v < 0 || d < 0)
+		return fl_setup_parse_error(o->s, "%.*s must be >= 0", FL_FMT(o->name));
+	return fl_setup_later(o->s, fl_arena_str(fl_setup_arena(o->s), o->name).p);
 }
 
-static int flag(struct fl_setup *s, unsigned n, bool *on)
+static const struct fl_opt opts[] = {
+	{ "", "[ZONE...]", "the zones; default: those of the server block" },
+	{ "endpoint", "URL", "the API server; default: the cluster that this runs in" },
+	{ "tls", "CERT KEY CACERT", "files for endpoint" },
+	{ "kubeconfig", "FILE [CONTEXT]", "how to reach the API server" },
+	{ "manifests", "DIR", "a folder of manifests instead of an API server" },
+	{ "namespaces", "NAMESPACE...", "only these" },
+	{ "labels", "EXPRESSION", "only objects with these labels" },
+	{ "namespace_labels", "EXPRESSION", "only namespaces with these labels" },
+	{ "pods", "disabled|insecure|verified", "names of pods" },
+	{ "endpoint_pod_names", "", "endpoints without a hostname take their pod's name" },
+	{ "ttl", "SECONDS", "of all records" },
+	{ "noendpoints", "", "no endpoints are watched" },
+	{ "zonal", "", "names of endpoints in one topology zone" },
+	{ "ignore", "empty_service", "services without a ready endpoint are not there" },
+	{ "multicluster", "[ZONE...]", "zones of ServiceImports" },
+	{ "fallthrough", "[ZONE...]", "what is not there goes to the next plugin" },
+	{ "startup_timeout", "DURATION", "how long a start waits for the API server" },
+	{ "apiserver_qps", "RATE", "checked, not built yet" },
+	{ "apiserver_burst", "N", "checked, not built yet" },
+	{ "apiserver_max_inflight", "N", "checked, not built yet" },
+	{ NULL, NULL, NULL },
+};
+static int (*const opt_fn[FL_COUNT(opts)])(struct option *o) = {
+	[1] = opt_endpoint, opt_tls, opt_kubeconfig, opt_manifests, opt_namespaces, opt_labels, opt_namespace_labels, opt_pods,
+	opt_endpoint_pod_names, opt_ttl, opt_noendpoints, opt_zonal, opt_ignore, opt_multicluster, opt_fallthrough,
+	opt_startup_timeout, opt_limit, opt_limit, opt_limit,
+};
+
+static int property(struct fl_setup *s, struct fl_k8s *k)
 {
-	*on = true;
-	return n ? fl_setup_arg_error(s) : 0;
+	struct fl_disp *d = fl_setup_disp(s);
+	struct option o = { .s = s, .k = k, .name = fl_disp_val(d) };
+	for (unsigned i = 1; opts[i].name; i++)
+		if (fl_str_is(o.name, opts[i].name)) {
+			o.n = fl_disp_args(d, &o.arg);
+			return opt_fn[i](&o);
+		}
+	return fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(o.name));
 }
 
-static int where(struct fl_setup *s, struct reading *r, struct fl_str name, const struct fl_str *arg, unsigned n)
+/* ---- zones ---- */
+
+/* CoreDNS counts only names below in-addr.arpa. and ip6.arpa. as reverse, and so takes these two themselves for forward zones: it
+ * starts with them alone, and we do too. */
+static bool has_forward(const struct fl_zones *z)
 {
-	struct fl_source_config *c = &r->k->source;
-	if (fl_str_is(name, "endpoint")) {
-		if (!n)
-			return fl_setup_arg_error(s);
-		if (n > 1)
-			fl_log(FL_WARN, WHO, "Multiple endpoints have been deprecated, only the first specified endpoint '%.*s' is used",
-			       FL_FMT(arg[0]));
-		c->endpoint = arg[0];
-	} else if (fl_str_is(name, "tls")) {
-		if (n != 3)
-			return fl_setup_arg_error(s);
-		c->tls_cert = arg[0];
-		c->tls_key = arg[1];
-		c->tls_ca = arg[2];
-	} else if (fl_str_is(name, "kubeconfig")) {
-		if (n != 1 && n != 2)
-			return fl_setup_arg_error(s);
-		c->kubeconfig = arg[0];
-		c->context = n == 2 ? arg[1] : FL_STR("");
-	} else {
-		struct stat st;
-		if (n != 1)
-			return fl_setup_arg_error(s);
-		c->manifests = fl_str(fl_setup_path(s, arg[0]));
-		if (stat(c->manifests.p, &st))
-			return fl_setup_error(s, "stat %s: no such file or directory", c->manifests.p);
+	for (unsigned i = 0; i < z->n; i++)
+		if (!fl_str_ends(z->text[i], FL_STR(".in-addr.arpa.")) && !fl_str_ends(z->text[i], FL_STR(".ip6.arpa.")))
+			return true;
+	return false;
+}
+
+static int read_zones(struct fl_setup *s, struct fl_k8s *k)
+{
+	struct fl_str *arg;
+	unsigned n = fl_disp_args(fl_setup_disp(s), &arg);
+	int ret = fl_setup_zones(s, arg, n, &k->zones);
+	if (ret)
+		return ret;
+	if (!has_forward(&k->zones))
+		return fl_setup_error(s, "non-reverse zone name must be used");
+	k->nzone = k->zones.n;
+	k->zone = fl_zalloc(fl_setup_arena(s), k->nzone * sizeof *k->zone);
+	if (!k->zone)
+		return -ENOMEM;
+	for (unsigned i = k->nzone; i--;) {
+		struct fl_name name = k->zones.name[i];
+		k->zone[i] = (struct fl_k8s_zone){ name, (uint8_t)fl_name_labels(name), fl_k8s_is_reverse(name), false };
+		if (!k->zone[i].reverse || !k->primary.len)
+			k->primary = name;
 	}
 	return 0;
 }
 
-static int property(struct fl_setup *s, struct reading *r)
+static int check_multicluster(struct fl_setup *s, struct fl_k8s *k)
 {
-	struct fl_disp *d = fl_setup_disp(s);
-	struct kubernetes *k = r->k;
-	struct fl_str name = fl_disp_val(d), *arg;
-	unsigned n = fl_disp_args(d, &arg);
-	static const char *const wheres[] = { "endpoint", "tls", "kubeconfig", "manifests" };
-	for (unsigned i = 0; i < FL_COUNT(wheres); i++)
-		if (fl_str_is(name, wheres[i]))
-			return where(s, r, name, arg, n);
-	if (fl_str_is(name, "endpoint_pod_names"))
-		return flag(s, n, &k->endpoint_pod_names);
-	if (fl_str_is(name, "noendpoints"))
-		return flag(s, n, &k->noendpoints);
-	if (fl_str_is(name, "zonal"))
-		return flag(s, n, &r->zonal);
-	if (fl_str_is(name, "pods"))
-		return pods(s, r, arg, n);
-	if (fl_str_is(name, "ttl"))
-		return ttl(s, k, arg, n);
-	if (fl_str_is(name, "labels"))
-		return selector(s, arg, n, "label", &r->labels);
-	if (fl_str_is(name, "namespace_labels"))
-		return selector(s, arg, n, "namespace_label", &r->namespace_labels);
-	if (fl_str_is(name, "fallthrough"))
-		return fl_setup_fall(s, arg, n, &k->fall);
-	if (fl_str_is(name, "startup_timeout"))
-		return startup(s, k, arg, n);
-	if (fl_str_starts(name, FL_STR("apiserver_")) && (fl_str_is(name, "apiserver_qps") || fl_str_is(name, "apiserver_burst") ||
-							 fl_str_is(name, "apiserver_max_inflight")))
-		return apiserver_limit(s, name, arg, n);
-	if (fl_str_is(name, "namespaces")) {
-		k->namespaces = arg;
-		k->nnamespaces = n;
-		return n ? 0 : fl_setup_arg_error(s);
+	for (unsigned m = 0; m < k->multicluster.n; m++) {
+		bool ours = false;
+		for (unsigned i = 0; i < k->nzone; i++)
+			if (fl_name_eq(k->zone[i].name, k->multicluster.name[m]))
+				ours = k->zone[i].multicluster = true;
+		if (!ours)
+			return fl_setup_parse_error(
+			    s, "is not authoritative for the multicluster zone %.*s (authoritative zones: [%.*s])",
+			    FL_FMT(k->multicluster.text[m]), FL_FMT(joined(s, k->zones.text, k->zones.n)));
 	}
-	if (fl_str_is(name, "multicluster")) {
-		r->has_multicluster = true;
-		r->multicluster = arg;
-		r->nmulticluster = n;
-		return 0;
-	}
-	if (fl_str_is(name, "ignore")) {
-		k->ignore_empty |= n && fl_str_is(arg[0], "empty_service");
-		return !n || k->ignore_empty ? 0 : fl_setup_error(s, "unable to parse ignore value: '%.*s'", FL_FMT(arg[0]));
-	}
-	return fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(name));
+	return 0;
 }
 
-/* ---- the whole directive ---- */
-
-/* CoreDNS's IsReverse: below in-addr.arpa or ip6.arpa; we take these two themselves too (they are reverse zones, whatever stands first). */
-static bool is_reverse(struct fl_str z)
+static int parse(struct fl_setup *s, struct fl_k8s *k)
 {
-	return fl_str_ends(z, FL_STR(".in-addr.arpa.")) || fl_str_ends(z, FL_STR(".ip6.arpa.")) || fl_str_is(z, "in-addr.arpa.") ||
-	       fl_str_is(z, "ip6.arpa.");
-}
-
-static int zones(struct fl_setup *s, struct kubernetes *k, const struct fl_str *arg, unsigned n)
-{
-	int ret = fl_setup_zones(s, arg, n, &k->zones);
-	k->reverse = fl_zalloc(fl_setup_arena(s), k->zones.n + 1);
-	k->primary = k->zones.n;
-	for (unsigned i = k->zones.n; i-- > 0;) {
-		k->reverse[i] = is_reverse(k->zones.text[i]);
-		if (!k->reverse[i])
-			k->primary = i;
-	}
-	return ret ? ret : k->primary < k->zones.n ? 0 : fl_setup_error(s, "non-reverse zone name must be used");
-}
-
-static int later(struct fl_setup *s, const struct reading *r)
-{
-	for (unsigned i = 0; i < r->nmulticluster; i++) {
-		struct fl_str *z;
-		unsigned n = fl_zone_parse(fl_setup_arena(s), r->multicluster[i], &z);
-		bool ours = !n;
-		for (unsigned j = 0; n && j < r->k->zones.n; j++)
-			ours |= fl_str_eq(z[0], r->k->zones.text[j]);
-		if (!ours) {
-			struct fl_str all = joined(s, r->k->zones.text, r->k->zones.n);
-			return fl_setup_parse_error(s, "is not authoritative for the multicluster zone %.*s (authoritative zones: [%.*s])",
-						    FL_FMT(z[0]), FL_FMT(all));
-		}
-	}
-	if (r->zonal && r->k->noendpoints)
-		return fl_setup_parse_error(s, "zonal requires the endpoint cache; remove noendpoints");
-	return r->zonal ? fl_setup_later(s, "zonal") : r->has_multicluster ? fl_setup_later(s, "multicluster")
-		: r->pods_verified ? fl_setup_later(s, "pods verified") : 0;
-}
-
-static int parse(struct fl_setup *s, struct kubernetes *k)
-{
-	struct fl_disp *d = fl_setup_disp(s);
-	struct fl_str *arg;
-	struct reading r = { .k = k };
 	int ret = fl_setup_once(s);
 	if (ret)
 		return ret;
-	fl_disp_next(d);
-	unsigned n = fl_disp_args(d, &arg);
-	ret = zones(s, k, arg, n);
-	while (!ret && fl_disp_next_block(d))
-		ret = property(s, &r);
-	if (!ret && k->nnamespaces && r.namespace_labels.n)
-		ret = fl_setup_parse_error(s, "namespaces and namespace_labels cannot both be set");
-	k->source.labels = r.labels;
-	k->source.namespace_labels = r.namespace_labels;
-	k->source.user_agent = "fairlead/" FL_VERSION " (CoreDNS/1.15.0)";
-	return ret ? ret : later(s, &r);
+	fl_disp_next(fl_setup_disp(s));
+	ret = read_zones(s, k);
+	while (!ret && fl_disp_next_block(fl_setup_disp(s)))
+		ret = property(s, k);
+	if (ret)
+		return ret;
+	if (k->nnamespace && k->source.namespace_labels.n)
+		return fl_setup_parse_error(s, "namespaces and namespace_labels cannot both be set");
+	ret = check_multicluster(s, k);
+	if (!ret && k->zonal && k->noendpoints)
+		return fl_setup_parse_error(s, "zonal requires the endpoint cache; remove noendpoints");
+	return ret;
 }
 
-/* Addresses of this machine for NS answers: those that the block binds, else all of all interfaces. */
-static int local_addresses(struct fl_setup *s, struct kubernetes *k)
-{
-	const struct fl_block_conf *b = fl_setup_block(s);
-	struct ifaddrs *all = NULL;
-	k->local = fl_zalloc(fl_setup_arena(s), LOCAL_MAX * sizeof *k->local);
-	for (unsigned i = 0; i < b->nbind && k->nlocal < LOCAL_MAX; i++) {
-		struct fl_addr a;
-		if (fl_addr_parse(b->bind[i], &a) && !(a.len == 4 && a.b[0] == 127))
-			k->local[k->nlocal++] = a;
-	}
-	if (b->nbind || getifaddrs(&all))
-		return 0;
-	for (struct ifaddrs *i = all; i && k->nlocal < LOCAL_MAX; i = i->ifa_next) {
-		struct fl_addr a = { .len = 0 };
-		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET) {
-			a.len = 4;
-			memcpy(a.b, &((struct sockaddr_in *)i->ifa_addr)->sin_addr, 4);
-		} else if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET6) {
-			a.len = 16;
-			memcpy(a.b, &((struct sockaddr_in6 *)i->ifa_addr)->sin6_addr, 16);
-		}
-		bool loopback = (a.len == 4 && a.b[0] == 127) || (a.len == 16 && IN6_IS_ADDR_LOOPBACK((struct in6_addr *)a.b));
-		if (a.len && !loopback)
-			k->local[k->nlocal++] = a;
-	}
-	freeifaddrs(all);
-	return 0;
-}
-
-/* ---- what outlives reloads ---- */
-
-struct making { struct kubernetes *k; struct fl_setup *s; struct fl_err e; };
-
-static void state_destroy(void *obj)
-{
-	struct k8s_state *st = obj;
-	fl_source_destroy(st->source);
-	fl_k8s_index_destroy(st->index);
-	fl_store_destroy(st->store);
-	free(st);
-}
-
-static void *state_create(void *arg)
-{
-	struct making *m = arg;
-	struct fl_store_wants w = { .kind = { [FL_KIND_NAMESPACE] = true, [FL_KIND_SERVICE] = true, [FL_KIND_SLICE] = !m->k->noendpoints },
-				    .pod_names = m->k->endpoint_pod_names };
-	struct k8s_state *st = fl_xalloc(sizeof *st);
-	st->store = fl_store_create(&w);
-	st->index = fl_k8s_index_create(st->store, m->k->ttl_s);
-	st->source = fl_source_create(st->store, fl_setup_loop(m->s), &m->k->source, &m->e);
-	if (st->source)
-		return st;
-	state_destroy(st);
-	return NULL;
-}
-
-static int keep_state(struct fl_setup *s, struct kubernetes *k)
-{
-	const struct fl_source_config *c = &k->source;
-	struct making m = { k, s, { "" } };
-	struct fl_str key = fl_arena_printf(fl_setup_arena(s), "kubernetes|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%.*s|%d|%d|%u",
-		FL_FMT(c->endpoint), FL_FMT(c->tls_cert), FL_FMT(c->tls_key), FL_FMT(c->tls_ca), FL_FMT(c->kubeconfig), FL_FMT(c->context),
-		FL_FMT(c->manifests), FL_FMT(c->labels), FL_FMT(c->namespace_labels), k->noendpoints, k->endpoint_pod_names, k->ttl_s);
-	k->state = fl_setup_keep(s, key, state_create, state_destroy, &m);
-	return k->state ? 0 : fl_setup_error(s, "%s", m.e.msg);
-}
+/* ---- the plugin's life ---- */
 
 static bool synced(void *inst)
 {
-	const struct kubernetes *k = inst;
-	return fl_k8s_synced(k->state->index);
-}
-
-/* The start waits: said every half second, as CoreDNS does. */
-static bool synced_yet(void *inst)
-{
-	struct kubernetes *k = inst;
-	uint64_t now = fl_clock_ns();
-	if (synced(inst))
-		return true;
-	if (!k->said_ns)
-		k->said_ns = now;
-	if (now - k->said_ns >= SAY_MS * FL_MS) {
-		k->said_ns = now;
-		fl_log(FL_INFO, WHO, "waiting for Kubernetes API before starting server");
-	}
-	return false;
+	const struct fl_k8s *k = inst;
+	return fl_k8s_synced(k->index);
 }
 
 static void given_up(void *inst)
 {
-	(void)inst;
+	struct fl_k8s *k = inst;
+	fl_timer_clear(k->loop, &k->waiting);
 	fl_log(FL_WARN, WHO, "starting server with unsynced Kubernetes API");
+}
+
+static void still_waiting(struct fl_timer *t)
+{
+	struct fl_k8s *k = (struct fl_k8s *)(void *)((char *)t - offsetof(struct fl_k8s, waiting));
+	if (synced(k))
+		return;
+	fl_log(FL_INFO, WHO, "waiting for Kubernetes API before starting server");
+	fl_timer_set(k->loop, t, fl_loop_now(k->loop) + WAIT_LOG_MS * FL_MS);
 }
 
 static int setup(struct fl_setup *s, void **inst)
 {
-	struct kubernetes *k = fl_zalloc(fl_setup_arena(s), sizeof *k);
-	*inst = k;
-	k->ttl_s = TTL_S;
+	struct fl_k8s *k = *inst = fl_zalloc(fl_setup_arena(s), sizeof *k);
+	if (!k)
+		return -ENOMEM;
+	k->ttl = TTL_DEFAULT;
 	k->startup_ns = STARTUP_S * FL_SEC;
-	int ret = parse(s, k);
-	ret = ret ? ret : local_addresses(s, k);
-	if (ret || fl_setup_process(s)->dry)
-		return ret;
-	ret = keep_state(s, k);
-	return ret ? ret : fl_setup_wait(s, k->startup_ns, synced_yet, given_up);
+	k->loop = fl_setup_loop(s);
+	k->waiting.fn = still_waiting;
+	k->source.user_agent = "fairlead/" FL_VERSION " (CoreDNS/1.15.0)";
+	return parse(s, k);
 }
 
-static const struct fl_opt opts[] = {
-	{ "", "[ZONE...]", "zones that are answered; by default those of the block" },
-	{ "endpoint", "URL", "the API server; by default the one of the pod's cluster" },
-	{ "tls", "CERT KEY CACERT", "files for endpoint" },
-	{ "kubeconfig", "FILE [CONTEXT]", "a kubeconfig file" },
-	{ "manifests", "DIR", "a folder of manifests in place of an API server" },
-	{ "namespaces", "NAMESPACE...", "only these namespaces" },
-	{ "labels", "EXPRESSION", "only objects with these labels" },
-	{ "namespace_labels", "EXPRESSION", "only namespaces with these labels" },
-	{ "pods", "disabled|insecure", "whether names of pods by address are answered" },
-	{ "endpoint_pod_names", "", "endpoints without a hostname are named after their pod" },
-	{ "ttl", "SECONDS", "of every record (5; 0 to 3600)" },
-	{ "noendpoints", "", "no endpoints at all" },
-	{ "ignore", "empty_service", "no such name where nobody is ready behind a service" },
-	{ "fallthrough", "[ZONE...]", "names that are not there go on to the next plugin" },
-	{ "startup_timeout", "DURATION", "how long the start waits for the API (5s)" },
-	{ 0 },
-};
+static void note_metadata(void *arg, const struct fl_plugin *p, void *inst)
+{
+	(void)inst;
+	*(bool *)arg |= !strcmp(p->name, "metadata");
+}
 
-FL_PLUGIN(kubernetes, .opts = opts, .setup = setup, .query = fl_k8s_query, .ready = synced);
+/* Pods keep their labels only for those who can ask for them. */
+static int join(struct fl_setup *s, void *inst)
+{
+	struct fl_k8s *k = inst;
+	struct fl_err e = { "" };
+	if (fl_setup_process(s)->dry)
+		return 0;
+	if (k->pods == FL_K8S_PODS_VERIFIED)
+		fl_setup_each(s, note_metadata, &k->labels_wanted);
+	if (fl_k8s_feed(s, k, &e))
+		return fl_setup_error(s, "%s", e.msg);
+	return fl_setup_wait(s, k->startup_ns, synced, given_up);
+}
+
+static int start(void *inst, struct fl_err *e)
+{
+	struct fl_k8s *k = inst;
+	(void)e;
+	if (!synced(k))
+		fl_timer_set(k->loop, &k->waiting, fl_loop_tick(k->loop) + WAIT_LOG_MS * FL_MS);
+	return 0;
+}
+
+static void stop(void *inst)
+{
+	struct fl_k8s *k = inst;
+	fl_timer_clear(k->loop, &k->waiting);
+}
+
+FL_PLUGIN(kubernetes, .opts = opts, .setup = setup, .link = join, .start = start, .stop = stop, .query = fl_k8s_query,
+	  .meta = fl_k8s_meta, .ready = synced);

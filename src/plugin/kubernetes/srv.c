@@ -1,193 +1,232 @@
-#include "base/rng.h"
+/* SRV records and the addresses of their targets. */
 #include "plugin/kubernetes/kubernetes.h"
+#include "base/rng.h"
 #include <errno.h>
 
-/* No message holds more than 64 KiB: beyond this many bytes of records nothing is made, the packer cuts and says TC. */
-enum { ENOUGH = 66000, SEEN = 4096 };
+/* What a message can hold; a record that does not fit any more ends the work. An owner is a pointer at best: 2 + 10 bytes. */
+enum { MESSAGE_MAX = 65535, RR_LEAST = 12 };
 
-/* Pairs that were made already: (target, port) and (target, address). */
-struct seen { uint64_t *slot; unsigned n; };
-
-static bool first_time(struct seen *s, uint64_t id, uint64_t with)
-{
-	uint64_t hash = (id ^ (with + 1) * 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;
-	hash = (hash ^ hash >> 32) | 1;
-	if (2 * s->n >= SEEN)
-		return true;
-	for (unsigned i = hash >> 40 & (SEEN - 1);; i = (i + 1) & (SEEN - 1)) {
-		if (s->slot[i] == hash)
-			return false;
-		if (!s->slot[i]) {
-			s->slot[i] = hash;
-			s->n++;
-			return true;
-		}
-	}
-}
-
-struct maker {
-	const struct kubernetes *k;
-	struct fl_query *q;
-	const struct k8s_hit *h;
-	unsigned items;                 /* addresses x ports, doubles too: what the weight is made of */
+struct srv {
+	struct fl_k8s_ask *a;
+	const struct fl_k8s_node *n;
+	struct fl_k8s_walk w;
+	struct fl_rrset_maker m;
+	struct fl_k8s_seen seen;
+	struct fl_k8s_namer name;
 	uint16_t weight;
-	uint8_t *buf; size_t n, cap;    /* SRV records, packed */
-	uint16_t count;
-	struct seen seen;
-	size_t extra;                   /* bytes of additional records */
-	int ret;
+	size_t used;
+	/* additional: the run of addresses under way, all of one owner and type */
+	struct fl_name owner;
+	uint16_t type;
 };
 
-static int grow(struct maker *m, size_t more)
+static bool full(const struct srv *s) { return s->used > MESSAGE_MAX; }
+
+static uint64_t target_hash(const struct srv *s) { return fl_hash_fold(s->name.wire, s->name.n) * 0x9e3779b97f4a7c15ull; }
+
+static void put_srv(struct srv *s, uint16_t port)
 {
-	if (m->n + more <= m->cap)
+	uint8_t head[6];
+	if (full(s) || !fl_k8s_seen_new(&s->seen, target_hash(s) + port + 1))
+		return;
+	fl_put16(head, 0);
+	fl_put16(head + 2, s->weight);
+	fl_put16(head + 4, port);
+	fl_rrset_put2(&s->m, s->a->k->ttl, head, sizeof head, s->name.wire, s->name.n);
+	s->used += RR_LEAST + sizeof head + s->name.n;
+}
+
+/* ---- additional ---- */
+
+static int run_end(struct srv *s)
+{
+	if (!s->owner.len)
 		return 0;
-	size_t cap = m->cap ? 2 * m->cap : 512;
-	while (cap < m->n + more)
-		cap *= 2;
-	uint8_t *b = fl_alloc(m->q->arena, cap);
-	if (!b)
-		return -ENOMEM;
-	if (m->n)
-		memcpy(b, m->buf, m->n);
-	m->buf = b;
-	m->cap = cap;
+	const struct fl_rrset *set = fl_rrset_end(&s->m);
+	bool ok = set && fl_reply_add(s->a->q, FL_ADDITIONAL, s->owner, set, false);
+	s->owner.len = 0;
+	return ok ? 0 : -ENOMEM;
+}
+
+static int put_address(struct srv *s, const uint8_t *b, uint8_t len)
+{
+	uint16_t type = len == 4 ? FL_T_A : FL_T_AAAA;
+	if (full(s) || !fl_k8s_seen_new(&s->seen, target_hash(s) ^ fl_hash(b, len)))
+		return 0;
+	if (s->owner.len != s->name.n || s->type != type || memcmp(s->owner.wire, s->name.wire, s->name.n)) {
+		if (run_end(s))
+			return -ENOMEM;
+		s->owner = (struct fl_name){ fl_copy(s->a->q->arena, s->name.wire, s->name.n), (uint8_t)s->name.n };
+		if (!s->owner.wire)
+			return -ENOMEM;
+		s->type = type;
+		fl_rrset_begin(&s->m, s->a->q->arena, type, FL_C_IN, RR_LEAST + len);
+	}
+	fl_rrset_put(&s->m, s->a->k->ttl, b, len);
+	s->used += RR_LEAST + len;
 	return 0;
 }
 
-static void put_srv(struct maker *m, struct fl_name target, int32_t port)
+/* ---- the three kinds of targets ---- */
+
+static uint16_t weight_of(uint64_t n) { return n < 100 ? (uint16_t)(100 / n) : 1; }
+
+static void walk(struct srv *s, bool every_zone)
 {
-	if (m->n > ENOUGH || (m->ret = grow(m, 16u + target.len)))
-		return;
-	uint8_t *p = m->buf + m->n;
-	fl_put16(p, FL_T_SRV);
-	fl_put16(p + 2, FL_C_IN);
-	fl_put32(p + 4, m->k->ttl_s);
-	fl_put16(p + 8, (uint16_t)(6 + target.len));
-	fl_put16(p + 10, 0);
-	fl_put16(p + 12, m->weight);
-	fl_put16(p + 14, (uint16_t)port);
-	memcpy(p + 16, target.wire, target.len);
-	m->n += 16u + target.len;
-	m->count++;
+	fl_k8s_walk(&s->w, s->a, s->n);
+	s->w.every_zone = every_zone;
 }
 
-static void put_extra(struct maker *m, struct fl_name target, const uint8_t *addr, uint8_t len)
+static bool target(struct srv *s)
 {
-	if (m->extra > ENOUGH)
-		return;
-	const struct fl_rrset *set = fl_rrset_one(m->q->arena, len == 4 ? FL_T_A : FL_T_AAAA, m->k->ttl_s, addr, len);
-	if (!set || !fl_reply_add(m->q, FL_ADDITIONAL, target, set, false))
-		m->ret = -ENOMEM;
-	m->extra += target.len + set->len;
+	return fl_k8s_name_of(&s->name, &s->n->svc->o, s->w.slice, s->w.at, s->a->k->pod_names, s->a->tail);
 }
 
-static struct fl_name service_name(struct maker *m, const char *endpoint, size_t n)
+static void endpoint_records(struct srv *s)
 {
-	const struct fl_service *v = m->h->node->service;
-	struct fl_str label[] = { { endpoint, n }, v->o.name, v->o.ns, FL_STR("svc") };
-	return fl_k8s_join(m->q->arena, n ? label : label + 1, n ? 4 : 3, m->h->name.zone);
-}
-
-static bool count_one(void *arg, const struct fl_slice *s, uint32_t slot, const struct fl_port *port)
-{
-	(void)s, (void)slot, (void)port;
-	((struct maker *)arg)->items++;
-	return true;
-}
-
-static bool make_one(void *arg, const struct fl_slice *s, uint32_t slot, const struct fl_port *port)
-{
-	struct maker *m = arg;
-	char name[256];
-	size_t n = fl_k8s_endpoint_name(m->k, s, slot, name, sizeof name);
-	if (!port || port->port < 0)
-		return true;
-	uint64_t id = fl_hash(name, n);
-	const uint8_t *addr = s->addr + (size_t)slot * s->alen;
-	bool srv = first_time(&m->seen, id, (uint64_t)port->port);
-	bool extra = first_time(&m->seen, id, fl_hash(addr, s->alen) | 1ull << 32);
-	if (!srv && !extra)
-		return true;
-	struct fl_name target = service_name(m, name, n);
-	if (!target.len)
-		return true;            /* no domain name can be made of it */
-	if (srv)
-		put_srv(m, target, port->port);
-	if (extra && !m->ret)
-		put_extra(m, target, addr, s->alen);
-	return !m->ret && m->n <= ENOUGH;
-}
-
-static uint16_t weight_of(unsigned items)
-{
-	unsigned w = items ? 100 / items : 100;
-	return (uint16_t)(w ? w : 1);
-}
-
-static void of_endpoints(struct maker *m)
-{
-	fl_k8s_endpoints(m->k, m->h, count_one, m);
-	m->weight = weight_of(m->items);
-	if (!(m->seen.slot = fl_zalloc(m->q->arena, SEEN * sizeof *m->seen.slot)))
-		m->ret = -ENOMEM;
-	else
-		fl_k8s_endpoints(m->k, m->h, make_one, m);
-}
-
-static void of_cluster_ip(struct maker *m)
-{
-	const struct fl_service *v = m->h->node->service;
-	unsigned ports = 0;
-	for (unsigned i = 0; i < v->nport; i++)
-		ports += fl_k8s_port_fits(&m->h->name, &v->port[i]);
-	m->weight = weight_of(ports * v->nip);
-	struct fl_name target = service_name(m, NULL, 0);
-	if (!target.len || !ports)
-		return;
-	for (unsigned i = 0; i < v->nport && !m->ret; i++) {
-		bool double_ = false;
-		for (unsigned j = 0; j < i; j++)
-			double_ |= v->port[j].port == v->port[i].port && fl_k8s_port_fits(&m->h->name, &v->port[j]);
-		if (fl_k8s_port_fits(&m->h->name, &v->port[i]) && !double_)
-			put_srv(m, target, v->port[i].port);
+	while (!full(s) && fl_k8s_walk_next(&s->w)) {
+		if (!target(s))
+			continue;
+		for (unsigned p = 0; p < s->w.slice->nport; p++)
+			if (s->w.slice->port[p].port >= 0 && fl_k8s_port_matches(&s->a->req, &s->w.slice->port[p]))
+				put_srv(s, (uint16_t)s->w.slice->port[p].port);
 	}
-	const struct fl_rrset *set[] = { &m->h->node->a, &m->h->node->aaaa };
-	for (int i = 0; i < 2 && !m->ret; i++)
-		if (set[i]->count && !fl_reply_add(m->q, FL_ADDITIONAL, target, set[i], true))
-			m->ret = -ENOMEM;
 }
 
-/* A pod's name stands for itself. */
-static void of_pod(struct maker *m)
+static bool real_port(const struct srv *s)
 {
-	const struct k8s_name *n = &m->h->name;
-	struct fl_str label[] = { n->service, n->ns, FL_STR("pod") };
-	struct fl_name target = fl_k8s_join(m->q->arena, label, 3, n->zone);
-	for (int i = 0; target.len && i < target.len - n->zone.len; i++)  /* what is ours in lower case, the zone as asked */
-		((uint8_t *)(uintptr_t)target.wire)[i] = fl_lower(target.wire[i]);
-	m->weight = 100;
-	if (!target.len)
-		return;
-	put_srv(m, target, 0);
-	if (!m->ret)
-		put_extra(m, target, m->h->pod.b, m->h->pod.len);
+	for (unsigned p = 0; p < s->w.slice->nport; p++)
+		if (s->w.slice->port[p].port >= 0 && fl_k8s_port_matches(&s->a->req, &s->w.slice->port[p]))
+			return true;
+	return false;
 }
 
-int fl_k8s_srv(const struct kubernetes *k, struct fl_query *q, enum k8s_found f, const struct k8s_hit *h)
+static int endpoint_addresses(struct srv *s)
 {
-	struct maker m = { .k = k, .q = q, .h = h };
-	if (f == FOUND_ENDPOINTS)
-		of_endpoints(&m);
-	else if (f == FOUND_CLUSTER_IP)
-		of_cluster_ip(&m);
-	else if (f == FOUND_POD)
-		of_pod(&m);
-	if (m.ret || !m.count)
-		return m.ret;
-	struct fl_rrset *set = fl_alloc(q->arena, sizeof *set);
-	if (!set)
+	while (!full(s) && fl_k8s_walk_next(&s->w))
+		if (real_port(s) && target(s) && put_address(s, fl_k8s_addr(s->w.slice, s->w.at), s->w.slice->alen))
+			return -ENOMEM;
+	return 0;
+}
+
+/* All records, before duplicates go: they share 100. */
+static uint64_t count(struct srv *s, uint64_t *endpoints)
+{
+	uint64_t n = 0;
+	*endpoints = 0;
+	while (fl_k8s_walk_next(&s->w)) {
+		n += s->w.ports;
+		++*endpoints;
+	}
+	return n;
+}
+
+static int begin(struct srv *s, uint64_t records, uint64_t addresses)
+{
+	s->weight = weight_of(records ? records : 1);
+	s->used = 12 + s->a->q->qname.len + 4u;
+	s->seen = (struct fl_k8s_seen){ .cap = fl_k8s_seen_cap(records + addresses) };
+	s->seen.slot = fl_zalloc(s->a->q->arena, s->seen.cap * sizeof *s->seen.slot);
+	size_t hint = records * (RR_LEAST + 6 + 48);
+	fl_rrset_begin(&s->m, s->a->q->arena, FL_T_SRV, FL_C_IN, hint < MESSAGE_MAX ? hint : MESSAGE_MAX);
+	return s->seen.slot ? 0 : -ENOMEM;
+}
+
+/* The SRV set goes into the answer; false: there is no record, or no memory. */
+static int records_end(struct srv *s)
+{
+	const struct fl_rrset *set = fl_rrset_end(&s->m);
+	if (!set || (set->count && !fl_reply_add(s->a->q, FL_ANSWER, s->a->q->qname, set, false)))
 		return -ENOMEM;
-	*set = (struct fl_rrset){ .type = FL_T_SRV, .count = m.count, .len = (uint32_t)m.n, .data = m.buf };
-	return fl_reply_add(q, FL_ANSWER, q->qname, set, false) ? m.count : -ENOMEM;
+	return 0;
+}
+
+static int srv_endpoints(struct srv *s)
+{
+	uint64_t endpoints;
+	bool every = false;
+	walk(s, false);
+	uint64_t n = count(s, &endpoints);
+	if (!n && s->a->req.prefer) {
+		walk(s, every = true);
+		n = count(s, &endpoints);
+	}
+	if (begin(s, n, endpoints))
+		return -ENOMEM;
+	walk(s, every);
+	endpoint_records(s);
+	if (records_end(s))
+		return -ENOMEM;
+	walk(s, every);
+	return endpoint_addresses(s) || run_end(s) ? -ENOMEM : 0;
+}
+
+static int srv_vip(struct srv *s)
+{
+	const struct fl_service *svc = s->n->svc;
+	const struct fl_k8s_req *r = &s->a->req;
+	uint64_t ports = 0, ips = 0;
+	bool real = false;
+	for (unsigned p = 0; p < svc->nport; p++)
+		ports += fl_k8s_port_matches(r, &svc->port[p]);
+	for (unsigned i = 0; i < svc->nip; i++)
+		ips += svc->ip[i].len != 0;
+	if (begin(s, ports * ips, ips))
+		return -ENOMEM;
+	if (!fl_k8s_name_of(&s->name, &svc->o, NULL, 0, false, s->a->tail))
+		return 0;
+	for (unsigned p = 0; ips && p < svc->nport; p++)
+		if (fl_k8s_port_matches(r, &svc->port[p]) && svc->port[p].port >= 0) {
+			real = true;
+			put_srv(s, (uint16_t)svc->port[p].port);
+		}
+	if (records_end(s))
+		return -ENOMEM;
+	for (unsigned i = 0; real && i < svc->nip; i++)
+		if (svc->ip[i].len && put_address(s, svc->ip[i].b, svc->ip[i].len))
+			return -ENOMEM;
+	return run_end(s);
+}
+
+static bool put_folded(struct fl_k8s_namer *w, struct fl_str label)
+{
+	char low[FL_LABEL_MAX];
+	for (size_t i = 0; i < label.n; i++)
+		low[i] = (char)fl_lower((uint8_t)label.p[i]);
+	return fl_k8s_name_put(w, low, label.n);
+}
+
+static int srv_pod(struct srv *s)
+{
+	const struct fl_k8s_req *r = &s->a->req;
+	struct fl_ip ip;
+	int n = fl_k8s_find_pods(s->a, &ip);
+	if (n < 1 || begin(s, (uint64_t)n, 1))
+		return n < 1 ? 0 : -ENOMEM;
+	s->name.n = 0;
+	if (!put_folded(&s->name, r->service) || !put_folded(&s->name, r->ns) || !fl_k8s_name_put(&s->name, "pod", 3) ||
+	    !fl_k8s_name_end(&s->name, s->a->tail))
+		return 0;
+	put_srv(s, 0);
+	if (records_end(s) || put_address(s, ip.b, ip.len))
+		return -ENOMEM;
+	return run_end(s);
+}
+
+enum fl_verdict fl_k8s_srv(struct fl_k8s_ask *a, const struct fl_k8s_node *n)
+{
+	struct srv s;
+	s.a = a;
+	s.n = n;
+	s.owner.len = 0;
+	int ret = !n ? srv_pod(&s) : n->kind == FL_K8S_VIP && !a->req.endpoint.n ? srv_vip(&s) : srv_endpoints(&s);
+	if (ret) {
+		a->q->res.n = 0;
+		return fl_k8s_no_memory(a->q);
+	}
+	if (!a->q->res.n)
+		return fl_k8s_no_data(a);
+	if (full(&s))
+		a->q->res.set |= FL_TC;
+	return fl_k8s_done(a->q);
 }

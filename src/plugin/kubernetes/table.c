@@ -1,60 +1,74 @@
 #include "plugin/kubernetes/table.h"
-#include "base/err.h"
 #include "base/mem.h"
 #include <stdlib.h>
 
-char fl_k8s_grave;
+enum { SMALLEST = 16 };
 
-static void put(struct k8s_slots *s, void *item, uint64_t hash)
+static size_t bytes_of(uint32_t cap) { return sizeof(struct fl_k8s_slots) + cap * (sizeof(void *) + sizeof(uint32_t)); }
+
+static struct fl_k8s_slots *slots_new(uint32_t cap)
 {
-	uint32_t i = (uint32_t)hash & s->mask;
-	while (s->slot[i])
-		i = (i + 1) & s->mask;
-	fl_rcu_set(&s->slot[i], item);
+	struct fl_k8s_slots *s = fl_xalloc(bytes_of(cap));
+	s->mask = cap - 1;
+	s->hash = (uint32_t *)(void *)&s->ptr[cap];
+	return s;
 }
 
-static size_t bytes_of(const struct k8s_slots *s) { return s ? sizeof *s + (s->mask + 1) * sizeof *s->slot : 0; }
-
-static void grow(struct k8s_table *t, struct fl_rcu_bin *bin)
+static void put(struct fl_k8s_slots *s, uint32_t hash, void *v)
 {
-	struct k8s_slots *old = t->now;
-	uint32_t size = 16;
-	while (3 * size < 5 * (t->live + 1))
-		size *= 2;
-	struct k8s_slots *s = fl_xalloc(sizeof *s + size * sizeof *s->slot);
-	s->mask = size - 1;
+	uint32_t i = hash & s->mask;
+	while (s->hash[i])
+		i = (i + 1) & s->mask;
+	fl_rcu_set(&s->ptr[i], v);
+	fl_rcu_set(&s->hash[i], hash);
+}
+
+/* A block for one more: a bigger one unless it is graves that fill this one. */
+static void renew(struct fl_k8s_table *t)
+{
+	struct fl_k8s_slots *old = t->now;
+	uint32_t cap = SMALLEST;
+	while (13ull * cap < 16ull * (t->live + 1))
+		cap *= 2;
+	struct fl_k8s_slots *s = slots_new(cap);
 	for (uint32_t i = 0; old && i <= old->mask; i++)
-		if (old->slot[i] && old->slot[i] != &fl_k8s_grave)
-			put(s, old->slot[i], t->hash(old->slot[i]));
+		if (old->ptr[i])
+			put(s, old->hash[i], old->ptr[i]);
 	t->used = t->live;
 	fl_rcu_set(&t->now, s);
-	fl_rcu_free_later(bin, old, bytes_of(old));
+	if (old)
+		fl_rcu_free_later(t->bin, old, bytes_of(old->mask + 1));
 }
 
-void fl_k8s_table_add(struct k8s_table *t, void *item, struct fl_rcu_bin *bin)
+void fl_k8s_table_add(struct fl_k8s_table *t, uint32_t hash, void *v)
 {
-	if (!t->now || 4 * (t->used + 1) > 3 * (t->now->mask + 1))
-		grow(t, bin);
-	put(t->now, item, t->hash(item));
-	t->live++;
+	if (!t->now || 8ull * (t->used + 1) > 7ull * (t->now->mask + 1ull))
+		renew(t);
+	put(t->now, hash, v);
 	t->used++;
+	t->live++;
 }
 
-void fl_k8s_table_swap(struct k8s_table *t, void *old, void *now)
+void fl_k8s_table_set(struct fl_k8s_table *t, const struct fl_k8s_probe *p, void *v)
 {
-	uint32_t i = (uint32_t)t->hash(old) & t->now->mask;
-	while (t->now->slot[i] != old) {
-		fl_assert(t->now->slot[i]);
-		i = (i + 1) & t->now->mask;
-	}
-	fl_rcu_set(&t->now->slot[i], now ? now : &fl_k8s_grave);
-	t->live -= !now;
+	fl_rcu_set(&t->now->ptr[p->at], v);
+	t->live -= !v;
 }
 
-size_t fl_k8s_table_bytes(const struct k8s_table *t) { return bytes_of(t->now); }
+bool fl_k8s_table_find(const struct fl_k8s_table *t, uint32_t hash, const void *v, struct fl_k8s_probe *p)
+{
+	*p = fl_k8s_probe(t, hash);
+	for (const void *have; (have = fl_k8s_next(p));)
+		if (have == v)
+			return true;
+	return false;
+}
 
-void fl_k8s_table_finish(struct k8s_table *t)
+void fl_k8s_table_finish(struct fl_k8s_table *t)
 {
 	free(t->now);
 	t->now = NULL;
+	t->used = t->live = 0;
 }
+
+size_t fl_k8s_table_bytes(const struct fl_k8s_table *t) { return t->now ? bytes_of(t->now->mask + 1) : 0; }

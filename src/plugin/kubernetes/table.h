@@ -1,42 +1,43 @@
-/* table: open addressing with one writer and lock-free readers. Slots hold pointers; a removed one leaves a grave. When the table fills
- * up, the writer makes another and publishes it; the old one is freed a grace period later. */
+/* table: pointers by a 32-bit hash, open addressing, one writer, readers without locks on other threads.
+ *
+ * A slot's hash is written once, behind its pointer, and never changes while the block lives: a reader that sees the hash sees
+ * the pointer. What is removed leaves a grave (hash without pointer). A pointer may be replaced in its slot by one that belongs
+ * under the same hash. When graves and pointers fill 7/8 of a block, the writer makes a new one, publishes it, and the old one is
+ * freed through the bin. Hashes are kept, so that a rehash looks at no object. */
 #pragma once
 #include "base/rcu.h"
 #include "base/str.h"
 
-struct k8s_slots { uint32_t mask; void *slot[]; };
-struct k8s_table {
-	struct k8s_slots *now;                  /* read through fl_rcu_get */
-	uint32_t live, used;                    /* used: graves too */
-	uint64_t (*hash)(const void *item);
-};
+struct fl_k8s_slots { uint32_t mask, *hash; void *ptr[]; };
+struct fl_k8s_table { struct fl_k8s_slots *now; uint32_t used, live; struct fl_rcu_bin *bin; };
 
-extern char fl_k8s_grave;
+/* Where a search stands. `at` is the slot that fl_k8s_next() spoke of last. */
+struct fl_k8s_probe { const struct fl_k8s_slots *t; uint32_t hash, next, at; };
 
-/* Walks the slots where an item of this hash may be: for (struct k8s_probe p = fl_k8s_probe(t, h); (item = fl_k8s_probe_next(&p));) */
-struct k8s_probe { const struct k8s_slots *s; uint32_t at; };
-static inline struct k8s_probe fl_k8s_probe(const struct k8s_table *t, uint64_t hash)
+static inline uint32_t fl_k8s_hash32(uint64_t h) { return (uint32_t)(h ^ h >> 32) | 1u << 31; }   /* 0 is an empty slot */
+
+static inline struct fl_k8s_probe fl_k8s_probe(const struct fl_k8s_table *t, uint32_t hash)
 {
-	struct k8s_probe p = { fl_rcu_get(&t->now), 0 };
-	p.at = p.s ? (uint32_t)hash & p.s->mask : 0;
-	return p;
+	return (struct fl_k8s_probe){ fl_rcu_get(&t->now), hash, hash, 0 };
 }
-static inline void *fl_k8s_probe_next(struct k8s_probe *p)
+
+/* The next pointer under the hash; NULL: no more. */
+static inline void *fl_k8s_next(struct fl_k8s_probe *p)
 {
-	while (p->s) {
-		void *item = fl_rcu_get(&p->s->slot[p->at]);
-		if (!item)
-			return NULL;
-		p->at = (p->at + 1) & p->s->mask;
-		if (item != &fl_k8s_grave)
-			return item;
+	for (uint32_t h; p->t && (h = fl_rcu_get(&p->t->hash[p->next & p->t->mask])) != 0;) {
+		p->at = p->next++ & p->t->mask;
+		void *v = h == p->hash ? fl_rcu_get(&p->t->ptr[p->at]) : NULL;
+		if (v)
+			return v;
 	}
 	return NULL;
 }
 
-/* Writer. The item is new. */
-void fl_k8s_table_add(struct k8s_table *t, void *item, struct fl_rcu_bin *bin);
-/* old (which is in the table) becomes now, of the same key; now NULL: removed. */
-void fl_k8s_table_swap(struct k8s_table *t, void *old, void *now);
-size_t fl_k8s_table_bytes(const struct k8s_table *t);
-void fl_k8s_table_finish(struct k8s_table *t);
+/* ---- the writer's ---- */
+
+void fl_k8s_table_add(struct fl_k8s_table *t, uint32_t hash, void *v);
+/* Where a probe by the writer stands: the pointer there becomes v; NULL: a grave. */
+void fl_k8s_table_set(struct fl_k8s_table *t, const struct fl_k8s_probe *p, void *v);
+bool fl_k8s_table_find(const struct fl_k8s_table *t, uint32_t hash, const void *v, struct fl_k8s_probe *p);     /* v itself */
+void fl_k8s_table_finish(struct fl_k8s_table *t);       /* no reader is left; the pointers are the caller's */
+size_t fl_k8s_table_bytes(const struct fl_k8s_table *t);
