@@ -150,15 +150,23 @@ static inline uint8_t *put_record(uint8_t *o, const struct fl_item *it, const ui
 	memcpy(o, owner, nowner);
 	o += nowner;
 	memcpy(o, rr, n);
-	pack_ttl(o, it);
+	pack_ttl(o, rr, it);
 	return o + n;
 }
+
+enum { RR_A = RR_HEAD + 4 };
 
 /* In another order than they are stored. Apart, because of its big frame. */
 static __attribute__((noinline)) uint8_t *put_ordered(uint8_t *o, const struct fl_item *it, const uint8_t *owner, size_t nowner)
 {
 	struct pack_walk w;
 	fl_pack_walk(&w, it);
+	/* Many addresses of the name that was asked: a size known here is copied in registers. */
+	if (w.n && w.stride == RR_A && nowner == 2) {
+		for (unsigned i = 0; i < w.n; i++)
+			o = put_record(o, it, owner, 2, w.data + w.at[i] * RR_A, RR_A);
+		return o;
+	}
 	for (const uint8_t *rr; (rr = pack_next(&w));)
 		o = put_record(o, it, owner, nowner, rr, RR_HEAD + fl_get16(rr + 8));
 	return o;
@@ -220,10 +228,21 @@ static size_t usable(const struct fl_pack *p, size_t limit)
 	return limit > p->room + LEAST ? limit - p->room : LEAST;
 }
 
+/* Addresses of the name that was asked: the fast way leaves nothing that could be compressed. */
+static bool is_tight(const struct fl_pack *p)
+{
+	for (unsigned i = 0; i < p->n; i++) {
+		const struct fl_item *it = &p->item[i];
+		if ((it->set->type != FL_T_A && it->set->type != FL_T_AAAA) || it->owner.wire != p->qname.wire || it->owner.len <= 2)
+			return false;
+	}
+	return true;
+}
+
 size_t fl_pack(struct fl_pack *p, uint8_t *to, size_t limit)
 {
 	limit = usable(p, limit);
-	size_t n = pack_fast(p, to, p->tight_above && p->tight_above < limit ? p->tight_above : limit);
+	size_t n = pack_fast(p, to, p->tight_above && p->tight_above < limit && !is_tight(p) ? p->tight_above : limit);
 	return n ? n : fl_pack_tight(p, to, limit);
 }
 

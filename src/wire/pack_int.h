@@ -30,12 +30,12 @@ static inline const uint8_t *pack_next(struct pack_walk *w)
 	return r;
 }
 
-/* rr: a copied record, behind its owner. The maximum wins. */
-static inline void pack_ttl(uint8_t *rr, const struct fl_item *it)
+/* rr: the copy of record `from`, behind its owner. The maximum wins. (To read the TTL from the copy would wait until it is written.) */
+static inline void pack_ttl(uint8_t *rr, const uint8_t *from, const struct fl_item *it)
 {
 	if (!it->ttl_min && it->ttl_max == UINT32_MAX)
 		return;
-	uint32_t ttl = fl_get32(rr + 4);
+	uint32_t ttl = fl_get32(from + 4);
 	ttl = ttl < it->ttl_min ? it->ttl_min : ttl;
 	fl_put32(rr + 4, ttl > it->ttl_max ? it->ttl_max : ttl);
 }

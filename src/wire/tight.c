@@ -127,6 +127,8 @@ static void note_name(void *arg, size_t offset, bool compress)
 static bool put_rdata(struct tight *t, uint16_t type, const uint8_t *p, size_t n)
 {
 	struct names k = { .n = 0 };
+	if (type == FL_T_A || type == FL_T_AAAA)
+		return put_bytes(t, p, n);
 	if (fl_rdata_names(type, p, n, note_name, &k))
 		k.n = 0;                /* not what its type says: as it is */
 	size_t done = 0;
@@ -144,7 +146,7 @@ static bool put_record(struct tight *t, const struct fl_item *it, const uint8_t 
 	size_t start = t->at;
 	if (put_owner(t, it->owner) && put_bytes(t, rr, RR_HEAD)) {
 		uint8_t *head = t->to + t->at - RR_HEAD;
-		pack_ttl(head, it);
+		pack_ttl(head, rr, it);
 		if (put_rdata(t, fl_get16(rr), rr + RR_HEAD, fl_get16(rr + 8))) {
 			fl_put16(head + 8, (uint16_t)(t->to + t->at - head - RR_HEAD));
 			return true;
