@@ -256,7 +256,8 @@ static void forget(struct round *r)
 			struct fl_manifest *o = &f->object[i];
 			bool keeps = o->json && stays(o);
 			o->json = keeps ? p : NULL;
-			p += keeps ? strlen(p) + 1 : 0;
+			if (keeps)                      /* NULL + 0 is undefined */
+				p += strlen(p) + 1;
 		}
 		f->texts.cap = f->texts.n;
 		free(all.p);
