@@ -186,6 +186,12 @@ static void test_threads(void **state)
 	(void)state;
 	pthread_t t[4];
 	shared = fl_cache_slab_create(0);
+	struct cache_entry *e = aligned_alloc(16, CACHE_ENTRY_MAX);
+	for (unsigned key = 0; key < KEYS; key++) {     /* so that hits do not wait for a writer to be scheduled */
+		fill(e, key, (uint8_t)key, sizeof *e + 100);
+		fl_cache_slab_put(shared, e, &rng);
+	}
+	free(e);
 	for (uintptr_t i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, i % 2 ? writer : reader, (void *)(i + 1)), 0);
 	for (unsigned i = 0; i < 4; i++)
