@@ -68,7 +68,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 static uint64_t load(const uint8_t *p, size_t n)
 {
 	uint64_t v = 0;
-	memcpy(&v, p, n);
+	fl_put_bytes(&v, p, n);
 	return v;
 }
 

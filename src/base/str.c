@@ -13,12 +13,12 @@ bool fl_str_ieq(struct fl_str a, struct fl_str b)
 
 bool fl_str_starts(struct fl_str s, struct fl_str prefix)
 {
-	return s.n >= prefix.n && !memcmp(s.p, prefix.p, prefix.n);
+	return s.n >= prefix.n && fl_str_eq((struct fl_str){ s.p, prefix.n }, prefix);
 }
 
 bool fl_str_ends(struct fl_str s, struct fl_str suffix)
 {
-	return s.n >= suffix.n && !memcmp(s.p + s.n - suffix.n, suffix.p, suffix.n);
+	return s.n >= suffix.n && fl_str_eq((struct fl_str){ s.p + (s.n - suffix.n), suffix.n }, suffix);
 }
 
 static bool space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

@@ -11,6 +11,8 @@ struct fl_str { const char *p; size_t n; };
 #define FL_FMT(s) (int)(s).n, (s).p     /* for "%.*s" */
 #define FL_COUNT(a) (sizeof(a) / sizeof *(a))
 
+/* Copies n bytes; from may be NULL when n is 0, which memcpy() does not allow (C11 7.24.1). Returns the end of the copy. */
+static inline char *fl_put_bytes(void *to, const void *from, size_t n) { return (char *)(n ? memcpy(to, from, n) : to) + n; }
 static inline struct fl_str fl_str(const char *z) { return (struct fl_str){ z, z ? strlen(z) : 0 }; }
 static inline bool fl_str_eq(struct fl_str a, struct fl_str b) { return a.n == b.n && (!a.n || !memcmp(a.p, b.p, a.n)); }
 static inline bool fl_str_is(struct fl_str a, const char *z) { return fl_str_eq(a, fl_str(z)); }

@@ -21,7 +21,7 @@ static void put(struct json *j, const char *p, size_t n)
 		if (j->n == sizeof j->buf)
 			flush(j);
 		size_t k = sizeof j->buf - j->n < n ? sizeof j->buf - j->n : n;
-		memcpy(j->buf + j->n, p, k);
+		fl_put_bytes(j->buf + j->n, p, k);
 		j->n += k;
 		p += k;
 		n -= k;

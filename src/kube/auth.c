@@ -19,7 +19,7 @@ static void set_header(struct fl_kube_auth *a, const char *kind, struct fl_str v
 	if (!value.n || memchr(value.p, '\n', value.n) || memchr(value.p, '\r', value.n))
 		return;
 	a->header = fl_xalloc(strlen(kind) + value.n + 1);
-	memcpy(stpcpy(a->header, kind), value.p, value.n);
+	fl_put_bytes(stpcpy(a->header, kind), value.p, value.n);
 }
 
 static void set_basic(struct fl_kube_auth *a)

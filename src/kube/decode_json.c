@@ -122,7 +122,7 @@ static void service(struct reader *r, struct fl_service_in *s, const cJSON *o)
 	s->external = array(r, n + size(ingress), sizeof *s->external);
 	if (r->full)
 		return;
-	memcpy(s->external, ext, n * sizeof *ext);
+	fl_put_bytes(s->external, ext, n * sizeof *ext);
 	cJSON_ArrayForEach(v, ingress) {
 		struct fl_str ip = text(r, v, "ip"), host = text(r, v, "hostname");
 		if (ip.n || host.n)

@@ -56,7 +56,7 @@ static void keep_continue(struct fl_decoder *d, struct fl_str s)
 static void keep_rv(struct fl_decoder *d, struct fl_str s)
 {
 	if (s.n < sizeof d->rv) {
-		memcpy(d->rv, s.p, s.n);
+		fl_put_bytes(d->rv, s.p, s.n);
 		d->rv[s.n] = 0;
 	}
 }
@@ -239,7 +239,7 @@ static void append(struct fl_decoder *d, const uint8_t *p, size_t n)
 		d->cap = 2 * (d->n + n);
 		d->buf = fl_xrealloc(d->buf, d->cap);
 	}
-	memcpy(d->buf + d->n, p, n);
+	fl_put_bytes(d->buf + d->n, p, n);
 	d->n += n;
 }
 

@@ -29,7 +29,7 @@ struct out { char *p; size_t n, cap; char sep; };
 static void put(struct out *o, const char *p, size_t n)
 {
 	if (o->n + n <= o->cap)
-		memcpy(o->p + o->n, p, n);
+		fl_put_bytes(o->p + o->n, p, n);
 	o->n += n;
 }
 

@@ -323,7 +323,7 @@ static void on_body(struct fl_http_req *req, const uint8_t *p, size_t n)
 	} else if (r->refusal_n < REFUSAL_MAX) {
 		size_t take = n < REFUSAL_MAX - r->refusal_n ? n : REFUSAL_MAX - r->refusal_n;
 		r->refusal = fl_xrealloc(r->refusal, r->refusal_n + take);
-		memcpy(r->refusal + r->refusal_n, p, take);
+		fl_put_bytes(r->refusal + r->refusal_n, p, take);
 		r->refusal_n += take;
 	}
 }

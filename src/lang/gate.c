@@ -24,7 +24,7 @@ static void put(struct gate *g, const char *p, size_t n)
 		g->cap = 2 * (g->n + n) + 64;
 		g->out = fl_xrealloc(g->out, g->cap);
 	}
-	memcpy(g->out + g->n, p, n);
+	fl_put_bytes(g->out + g->n, p, n);
 	g->n += n;
 }
 

@@ -127,7 +127,7 @@ struct fl_str fl_tmpl_run(const struct fl_tmpl *t, struct fl_arena *a, struct fl
 	if (!out)
 		return none;
 	for (unsigned i = 0; i < t->n; i++) {
-		memcpy(p, v[i].p, v[i].n);
+		fl_put_bytes(p, v[i].p, v[i].n);
 		p += v[i].n;
 	}
 	*p = 0;

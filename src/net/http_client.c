@@ -156,7 +156,7 @@ void fl_http_get(struct fl_http_client *c, struct fl_http_req *r, const char *pa
 	at = stpcpy(at, path) + 1;
 	for (unsigned i = 0; i < n; i++) {
 		at = stpcpy(at, h[i].name) + 1;
-		memcpy(at, h[i].value.p, h[i].value.n);
+		fl_put_bytes(at, h[i].value.p, h[i].value.n);
 		at += h[i].value.n + 1;
 	}
 	r->nheader = n;

@@ -113,7 +113,7 @@ void fl_http_conn_send(struct fl_http_conn *c, const void *p, size_t n)
 		c->out_cap = c->out_n + n < 1024 ? 1024 : (c->out_n + n) * 2;
 		c->out = fl_xrealloc(c->out, c->out_cap);
 	}
-	memcpy(c->out + c->out_n, p, n);
+	fl_put_bytes(c->out + c->out_n, p, n);
 	c->out_n += n;
 }
 

@@ -160,7 +160,7 @@ static void put(struct line *o, const char *p, size_t n)
 {
 	if (n > LINE - 1 - o->n)
 		n = LINE - 1 - o->n;
-	memcpy(o->p + o->n, p, n);
+	fl_put_bytes(o->p + o->n, p, n);
 	o->n += n;
 }
 

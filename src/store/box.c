@@ -101,8 +101,8 @@ static void *part(struct cut *c, size_t n, size_t align)
 static struct fl_str put_str(struct cut *c, struct fl_str s)
 {
 	char *p = part(c, s.n + 1, 1);
-	if (p && s.n)
-		memcpy(p, s.p, s.n);
+	if (p)
+		fl_put_bytes(p, s.p, s.n);
 	return (struct fl_str){ p ? p : "", s.n };
 }
 
@@ -173,7 +173,7 @@ struct fl_object *fl_box_service(enum fl_kind kind, const struct fl_service_in *
 		}
 		if (!s)
 			continue;
-		memcpy(ip, ips, nip * sizeof *ip);
+		fl_put_bytes(ip, ips, nip * sizeof *ip);
 		s->type = type_of(in->type);
 		s->headless = headless;
 		s->publish_not_ready = in->publish_not_ready;
@@ -315,7 +315,7 @@ struct fl_object *fl_box_pod(const struct fl_pod_in *in, const struct fl_store_w
 		}
 		if (!p)
 			continue;
-		memcpy(ip, ips, nip * sizeof *ip);
+		fl_put_bytes(ip, ips, nip * sizeof *ip);
 		p->nip = (uint8_t)nip;
 		p->ip = ip;
 		p->nlabel = (uint16_t)nlabel;

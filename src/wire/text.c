@@ -246,7 +246,7 @@ static int put_ending(struct reader *r, bool base64)
 		if (r->t.kind != FL_LEX_STRING && r->t.kind != FL_LEX_BLANK)
 			return bad(r);
 		if (r->t.kind == FL_LEX_STRING) {
-			memcpy(text + n, r->t.text.p, r->t.text.n);
+			fl_put_bytes(text + n, r->t.text.p, r->t.text.n);
 			n += r->t.text.n;
 		}
 	}

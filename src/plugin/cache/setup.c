@@ -294,7 +294,7 @@ static void put(char *to, size_t *at, char before, struct fl_str s)
 {
 	if (to) {
 		to[*at] = before;
-		memcpy(to + *at + 1, s.p, s.n);
+		fl_put_bytes(to + *at + 1, s.p, s.n);
 	}
 	*at += s.n + 1;
 }

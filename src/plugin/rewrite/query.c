@@ -22,8 +22,7 @@ int fl_rewrite_groups(struct fl_query *q, const struct fl_regex *re, struct fl_s
 			close++;
 		if (to.p[i] == '{' && close < to.n && to.p[close] == '}' &&
 		    !fl_parse_int((struct fl_str){ to.p + i + 1, close - i - 1 }, 0, m.n - 1, &group)) {
-			if (m.group[group].n)
-				memcpy(p, m.group[group].p, m.group[group].n);
+			fl_put_bytes(p, m.group[group].p, m.group[group].n);
 			p += m.group[group].n;
 			i = close + 1;
 		} else {
@@ -46,12 +45,12 @@ static struct fl_str replace_all(struct fl_arena *a, struct fl_str text, struct 
 	for (const char *hit; (hit = memmem(text.p, text.n, from.p, from.n));) {
 		memcpy(p, text.p, (size_t)(hit - text.p));
 		p += hit - text.p;
-		memcpy(p, to.p, to.n);
+		fl_put_bytes(p, to.p, to.n);
 		p += to.n;
 		text.n -= (size_t)(hit - text.p) + from.n;
 		text.p = hit + from.n;
 	}
-	memcpy(p, text.p, text.n);
+	fl_put_bytes(p, text.p, text.n);
 	return (struct fl_str){ out, (size_t)(p - out) + text.n };
 }
 
@@ -60,8 +59,8 @@ static struct fl_str concat(struct fl_arena *a, struct fl_str x, struct fl_str y
 	char *p = fl_alloc(a, x.n + y.n + 1);
 	if (!p)
 		return (struct fl_str){ NULL, 0 };
-	memcpy(p, x.p, x.n);
-	memcpy(p + x.n, y.p, y.n);
+	fl_put_bytes(p, x.p, x.n);
+	fl_put_bytes(p + x.n, y.p, y.n);
 	return (struct fl_str){ p, x.n + y.n };
 }
 

@@ -13,8 +13,8 @@ static int edit_text(struct fl_query *q, const struct edit *e, struct fl_str *na
 	char *p = fl_alloc(q->arena, head.n + e->to.n + 1);
 	if (!p)
 		return -ENOMEM;
-	memcpy(p, head.p, head.n);
-	memcpy(p + head.n, e->to.p, e->to.n);
+	fl_put_bytes(p, head.p, head.n);
+	fl_put_bytes(p + head.n, e->to.p, e->to.n);
 	*name = (struct fl_str){ p, head.n + e->to.n };
 	return 1;
 }

@@ -82,6 +82,8 @@ static void test_hash(void **state)
 	}
 	assert_true(fl_hash("\0\0", 1) != fl_hash("\0\0", 2));
 	assert_true(fl_hash("", 0) != fl_hash("\0", 1));
+	assert_true(fl_hash(NULL, 0) == fl_hash("", 0));         /* an empty string that lies nowhere */
+	assert_true(fl_hash_fold(NULL, 0) == fl_hash_fold("", 0));
 }
 
 /* Names that differ only in a few digits spread over a table's buckets and over the upper bits. */

@@ -26,6 +26,12 @@ static void test_compare(void **state)
 	assert_true(fl_str_ends(FL_STR("abc"), FL_STR("bc")));
 	assert_false(fl_str_ends(FL_STR("bc"), FL_STR("abc")));
 	assert_int_equal(fl_str(NULL).n, 0);
+	assert_true(fl_str_starts(FL_STR("abc"), fl_str(NULL)) && fl_str_starts(fl_str(NULL), fl_str(NULL)));
+	assert_true(fl_str_ends(FL_STR("abc"), fl_str(NULL)) && fl_str_ends(fl_str(NULL), FL_STR("")));
+	char one[] = "x";
+	assert_ptr_equal(fl_put_bytes(one, NULL, 0), one);
+	assert_ptr_equal(fl_put_bytes(one, "y", 1), one + 1);
+	assert_string_equal(one, "y");
 	for (int c = 0; c < 256; c++)
 		assert_int_equal(fl_lower((uint8_t)c), c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
