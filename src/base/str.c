@@ -13,12 +13,12 @@ bool fl_str_ieq(struct fl_str a, struct fl_str b)
 
 bool fl_str_starts(struct fl_str s, struct fl_str prefix)
 {
-	return s.n >= prefix.n && fl_str_eq((struct fl_str){ s.p, prefix.n }, prefix);
+	return !prefix.n || (s.n >= prefix.n && !memcmp(s.p, prefix.p, prefix.n));
 }
 
 bool fl_str_ends(struct fl_str s, struct fl_str suffix)
 {
-	return s.n >= suffix.n && fl_str_eq((struct fl_str){ s.p + (s.n - suffix.n), suffix.n }, suffix);
+	return !suffix.n || (s.n >= suffix.n && !memcmp(s.p + (s.n - suffix.n), suffix.p, suffix.n));
 }
 
 static bool space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -36,7 +36,7 @@ struct fl_str fl_str_cut(struct fl_str s, char c, struct fl_str *head)
 {
 	const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
 	*head = at ? (struct fl_str){ s.p, (size_t)(at - s.p) } : s;
-	return at ? (struct fl_str){ at + 1, s.n - head->n - 1 } : (struct fl_str){ s.p + s.n, 0 };
+	return at ? (struct fl_str){ at + 1, s.n - head->n - 1 } : (struct fl_str){ s.n ? s.p + s.n : s.p, 0 };
 }
 
 int fl_parse_int(struct fl_str s, int64_t min, int64_t max, int64_t *out)

@@ -50,6 +50,8 @@ static void test_parts(void **state)
 		assert_true(fl_str_is(head, rows[i].head));
 		assert_true(fl_str_is(rest, rows[i].rest));
 	}
+	struct fl_str none;
+	assert_int_equal(fl_str_cut(fl_str(NULL), '.', &none).n + none.n, 0);
 	/* A walk over all parts ends, whatever the last one is. */
 	unsigned parts = 0;
 	for (struct fl_str s = FL_STR("1,2,,3,"), part; s.n; parts++)
