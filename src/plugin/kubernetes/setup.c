@@ -162,8 +162,8 @@ static int opt_startup_timeout(struct option *o)
 	return 0;
 }
 
-/* Limits of the API client: their arguments are checked as CoreDNS does, which then forgets them.
- * Ours has a handful of requests. */
+/* Limits of the API client, not built yet: the arguments are checked as CoreDNS does (plugin/kubernetes/setup.go), then
+ * the option is refused by name. */
 static int opt_limit(struct option *o)
 {
 	struct fl_err e;
