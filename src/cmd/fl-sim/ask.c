@@ -11,6 +11,7 @@ struct ask {
 	uint8_t wire[FL_NAME_MAX];
 	uint16_t type, class, flags, size, port;
 	bool edns, dnssec_ok, tcp;
+	struct fl_edns opt;             /* code 0: none */
 	char from[32];
 };
 
@@ -35,6 +36,8 @@ static int option(struct sim *s, struct ask *a, struct fl_str word, struct fl_st
 		a->flags |= FL_AD;
 	else if (fl_str_is(word, "bufsize") && !fl_parse_int(sim_word(rest), 0, 65535, &v))
 		a->edns = true, a->size = (uint16_t)v;
+	else if (fl_str_is(word, "opt") && !fl_parse_int(sim_word(rest), 1, 65535, &v))
+		a->edns = true, a->opt.code = (uint16_t)v;
 	else if (fl_str_is(word, "class") && fl_class_parse(sim_word(rest), &a->class))
 		;
 	else if (fl_str_is(word, "port") && !fl_parse_int(sim_word(rest), 53, 56, &v))
@@ -139,6 +142,23 @@ static int section(struct sim *s, int sec, struct fl_str list, const struct fl_m
 	return count(m, sec) == want ? 0 : sim_fail(s, "%s has more than expected: %.*s", section_names[sec], FL_FMT(got));
 }
 
+/* CODE:TEXT, where '_' is a space; CODE:* is any text. */
+static bool has_option(const struct fl_edns *o, struct fl_str want)
+{
+	struct fl_str code;
+	int64_t v = -1;
+	want = fl_str_cut(want, ':', &code);
+	fl_parse_int(code, 0, 65535, &v);
+	for (; o; o = o->next) {
+		bool same = o->len == want.n;
+		for (size_t i = 0; same && i < want.n; i++)
+			same = o->data[i] == (want.p[i] == '_' ? ' ' : want.p[i]);
+		if (o->code == v && (same || fl_str_is(want, "*")))
+			return true;
+	}
+	return false;
+}
+
 static int flags(struct sim *s, struct fl_str words, const struct fl_message *m)
 {
 	static const struct { const char *name; uint16_t bit; } bits[] = {
@@ -176,6 +196,11 @@ static int flags(struct sim *s, struct fl_str words, const struct fl_message *m)
 				there |= o->code == 15 && o->len >= 2 && fl_get16(o->data) == code;
 			if (there == not)
 				return sim_fail(s, "Extended DNS Error %ld is %s", (long)code, not ? "there" : "not there");
+		}
+		if (fl_str_starts(name, FL_STR("opt="))) {
+			known = true;
+			if (has_option(m->opt, (struct fl_str){ name.p + 4, name.n - 4 }) == not)
+				return sim_fail(s, "EDNS option %.*s is %s", (int)name.n - 4, name.p + 4, not ? "there" : "not there");
 		}
 		if (!known)
 			return sim_fail(s, "unknown flag %.*s", FL_FMT(w));
@@ -224,7 +249,8 @@ int sim_ask(struct sim *s, struct fl_str line)
 	int ret = question(s, &a, (struct fl_str){ line.p, (size_t)(arrow - line.p) });
 	if (ret)
 		return ret;
-	size_t n = fl_pack_query(query, sizeof query, ++id, a.flags, a.name, a.type, a.class, a.edns, a.size, a.dnssec_ok ? 0x8000 : 0, NULL);
+	size_t n = fl_pack_query(query, sizeof query, ++id, a.flags, a.name, a.type, a.class, a.edns, a.size, a.dnssec_ok ? 0x8000 : 0,
+				 a.opt.code ? &a.opt : NULL);
 	size_t got = sim_exchange(s, query, n, a.tcp, a.from, a.port, reply, sizeof reply);
 	struct fl_str want = { arrow + 2, (size_t)(line.p + line.n - arrow) - 2 }, one;
 	struct fl_message m = { 0 };
