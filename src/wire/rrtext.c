@@ -38,6 +38,16 @@ static void quoted(struct fl_text_out *o, const uint8_t *p, size_t n)
 	fl_text_put(o, "\"", 1);
 }
 
+/* As one token without quotes: what would end it is escaped, so that it reads back (miekg/dns writes it as it is). */
+static void bare(struct fl_text_out *o, const uint8_t *p, size_t n)
+{
+	for (; n; p++, n--)
+		if (memchr(" ;()", *p, 4))
+			fl_text_printf(o, "\\%03u", *p);
+		else
+			fl_text_escaped(o, p, 1);
+}
+
 static void hex(struct fl_text_out *o, const uint8_t *p, size_t n, bool upper)
 {
 	for (; n; p++, n--)
@@ -127,7 +137,7 @@ static void field(struct fl_text_out *o, uint16_t type, char kind, const uint8_t
 	case 'T': type_text(o, fl_get16(p)); break;
 	case 'D': date(o, fl_get32(p)); break;
 	case 's': quoted(o, p + 1, *p); break;
-	case 'g': fl_text_escaped(o, p + 1, *p); break;
+	case 'g': bare(o, p + 1, *p); break;
 	case 't': strings(o, p, n); break;
 	case 'o': quoted(o, p, n); break;
 	case 'b': fl_text_base64(o, p, n); break;

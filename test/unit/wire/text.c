@@ -61,6 +61,7 @@ static const struct { const char *in, *out; } good[] = {
 	{ "a HINFO x86", "a. 3600 IN HINFO \"x86\" \"\"" }, { "a HINFO \"a b c\"", "a. 3600 IN HINFO \"a\" \"b c\"" },
 	{ "a HINFO a b c", "a. 3600 IN HINFO \"a\" \"b c\"" },
 	{ "a CAA 0 issue \"letsencrypt.org\"", "a. 3600 IN CAA 0 issue \"letsencrypt.org\"" },
+	{ "a CAA 0 is\\032s\\;\\( \"x;\"", "a. 3600 IN CAA 0 is\\032s\\059\\040 \"x;\"" },      /* a tag that would not read back bare */
 	{ "a NAPTR 100 50 \"s\" \"z3950+I2L\" \"\" _z._tcp.x.", "a. 3600 IN NAPTR 100 50 \"s\" \"z3950+I2L\" \"\" _z._tcp.x." },
 	{ "a DS 60485 5 1 2BB183AF 5f22", "a. 3600 IN DS 60485 5 1 2BB183AF5F22" },
 	{ "a DNSKEY 256 3 5 AQPSKm ynfw==", "a. 3600 IN DNSKEY 256 3 5 AQPSKmynfw==" },
