@@ -494,7 +494,7 @@ int fl_chain_add(struct fl_chain *c, const struct fl_plugin *p, void *inst)
 	struct fl_link l = { p, inst, (uint8_t)c->nslots++ };
 	if (p->query)
 		c->at[c->n++] = l;
-	if (p->sent || p->meta || p->seal || p->flush)
+	if (p->sent || p->meta || p->collects || p->seal || p->flush)
 		c->beside[c->nbeside++] = l;
 	c->seal_room += p->seal_room;
 	return 0;
@@ -533,6 +533,9 @@ int fl_chain_seal(struct fl_query *q, uint8_t *msg, size_t *len, size_t cap)
 int fl_meta(struct fl_query *q, struct fl_str label, struct fl_str *value)
 {
 	int ret = -ENOENT;
-	BESIDE(q, meta, ret = ret ? l->p->meta(l->inst, q, label, value) : 0);
-	return ret;
+	bool any = false, all = false;
+	BESIDE(q, collects, any = true; all |= l->p->collects(l->inst, q));
+	if (any)
+		BESIDE(q, meta, ret = ret < 0 ? l->p->meta(l->inst, q, label, value) : ret);
+	return ret == FL_LEARNT || (ret == 0 && all) ? 0 : -ENOENT;
 }

@@ -29,6 +29,8 @@
 
 /* ---- the plugin ---- */
 
+enum { FL_LEARNT = 1 };
+
 struct fl_sent {
 	const uint8_t *bytes;   /* NULL: a lookup of our own, or dropped */
 	size_t len;
@@ -67,7 +69,10 @@ struct fl_plugin {
 	/* Beside the way. */
 	bool (*admit)(void *inst, struct fl_query *q);          /* may this server block take it? (view); chain and slots are set */
 	int (*meta)(void *inst, struct fl_query *q, struct fl_str label, struct fl_str *value);
-				/* value of a label such as kubernetes/service, from client->qname; 0 or -ENOENT */
+				/* value of a label such as kubernetes/service: 0 one of the client's question, FL_LEARNT one that
+				 * came to light on the way (forward/upstream), -ENOENT */
+	bool (*collects)(void *inst, struct fl_query *q);       /* metadata: may others have labels of this question? Without such a
+				 * plugin in the chain nobody has any; where it says no, only what was learnt counts */
 	int (*seal)(void *inst, struct fl_query *q, uint8_t *msg, size_t *len, size_t cap);
 				/* each packed message, before it leaves (tsig); -errno: send SERVFAIL unsigned or reset */
 	size_t seal_room;       /* bytes to leave free for seal(), at most */
@@ -120,7 +125,8 @@ uint64_t fl_now(const struct fl_shard *sh);             /* ns; read once a batch
  * nothing lent, and work() allocates nothing from it. 0, -ENOMEM, -EBUSY (queue full). */
 int fl_offload(struct fl_query *q, int (*work)(void *arg), void *arg);
 
-int fl_meta(struct fl_query *q, struct fl_str label, struct fl_str *value);     /* asks the plugins' meta(); 0, -ENOENT */
+/* The value of a label, from the plugins' meta(): 0, or -ENOENT, also when the chain has no plugin that collects(). */
+int fl_meta(struct fl_query *q, struct fl_str label, struct fl_str *value);
 
 /* ---- chain and shard, as plugins may see them ---- */
 
@@ -128,7 +134,7 @@ struct fl_link { const struct fl_plugin *p; void *inst; uint8_t self; };        
 
 /* The plugins of one server block behind one key and one listening address. */
 struct fl_chain {
-	struct fl_link *at, *beside;            /* with query(); with sent(), meta(), seal() or flush() */
+	struct fl_link *at, *beside;            /* with query(); with sent(), meta(), collects(), seal() or flush() */
 	unsigned n, nbeside, nslots;
 	struct fl_str server, zone, view;       /* "dns://:53", "cluster.local.", "" */
 	const struct fl_zones *zones;           /* all of the block */

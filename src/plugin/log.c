@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "dns/plugin.h"
 #include "dns/typify.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,13 +235,8 @@ static void put_rcode(struct line *o, const struct fl_query *q)
 
 static void put_meta(struct line *o, struct fl_query *q, struct fl_str label)
 {
-	struct fl_str v = FL_STR("-");
-	enum fl_kind k = fl_typify(q, 0);
-	if (fl_str_is(label, "log/class"))
-		v = fl_str(fl_kind_class_name(fl_classify(k)));
-	else if (fl_str_is(label, "log/type"))
-		v = fl_str(fl_kind_name(k));
-	else if (fl_meta(q, label, &v))
+	struct fl_str v;
+	if (fl_meta(q, label, &v))
 		v = FL_STR("-");
 	size_t from = o->n;
 	put(o, v.p, v.n);
@@ -383,6 +379,21 @@ static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 		add_text(b);
 }
 
+static int meta(void *inst, struct fl_query *q, struct fl_str label, struct fl_str *value)
+{
+	(void)inst;
+	if (!q->done)
+		return -ENOENT;
+	enum fl_kind k = fl_typify(q, 0);
+	if (fl_str_is(label, "log/class"))
+		*value = fl_str(fl_kind_class_name(fl_classify(k)));
+	else if (fl_str_is(label, "log/type"))
+		*value = fl_str(fl_kind_name(k));
+	else
+		return -ENOENT;
+	return FL_LEARNT;
+}
+
 static int shard_start(void *inst, struct fl_shard *sh, void **local)
 {
 	(void)inst;
@@ -403,4 +414,5 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(log, .opts = opts, .setup = setup, .shard_start = shard_start, .shard_stop = shard_stop, .sent = sent, .flush = flush);
+FL_PLUGIN(log, .opts = opts, .setup = setup, .shard_start = shard_start, .shard_stop = shard_stop, .meta = meta, .sent = sent,
+	  .flush = flush);

@@ -387,7 +387,7 @@ static int meta(void *inst, struct fl_query *q, struct fl_str label, struct fl_s
 	if (!t || !t->server || !fl_str_is(label, "forward/upstream"))
 		return -ENOENT;
 	*value = fl_str(t->server->to);
-	return 0;
+	return FL_LEARNT;
 }
 
 static const struct fl_opt opts[] = {

@@ -163,6 +163,41 @@ static int label(void *i, struct fl_query *q, struct fl_str l, struct fl_str *v)
 }
 FL_PLUGIN(labels, .meta = label);
 
+/* way: a label that it learnt; collect: the gate of them all, shut for U... */
+static int way_label(void *i, struct fl_query *q, struct fl_str l, struct fl_str *v)
+{
+	(void)i;
+	(void)q;
+	if (l.n != 5 || memcmp(l.p, "t/way", 5))
+		return -ENOENT;
+	*v = (struct fl_str){ "went", 4 };
+	return FL_LEARNT;
+}
+FL_PLUGIN(way, .meta = way_label);
+static bool collect_on = true;
+static bool collects(void *i, struct fl_query *q) { (void)i; return collect_on && q->client->qname.wire[0] == 'W'; }
+FL_PLUGIN(collect, .collects = collects);
+
+/* Labels: all of them, what was learnt only, and none without a plugin that collects. */
+static void labels_of(struct fl_query *q)
+{
+	static struct fl_link no_gate[] = { { .p = &fl_plugin_labels }, { .p = &fl_plugin_way } };
+	static const struct fl_chain bare = { .beside = no_gate, .nbeside = 2 };
+	static const struct fl_str asked = { "t/qn", 4 }, way = { "t/way", 5 }, other = { "t/xx", 4 };
+	const struct fl_chain *whole = q->chain;
+	struct fl_str v;
+	assert(!fl_meta(q, asked, &v) && v.p[0] == 'W');
+	assert(!fl_meta(q, way, &v) && v.n == 4);
+	assert(fl_meta(q, other, &v) == -ENOENT);
+	collect_on = false;
+	assert(fl_meta(q, asked, &v) == -ENOENT);
+	assert(!fl_meta(q, way, &v) && v.n == 4);
+	collect_on = true;
+	q->chain = &bare;
+	assert(fl_meta(q, asked, &v) == -ENOENT && fl_meta(q, way, &v) == -ENOENT);
+	q->chain = whole;
+}
+
 static unsigned n_wrap;
 static enum fl_verdict wrap_q(void *i, struct fl_query *q)
 {
@@ -193,13 +228,13 @@ static enum fl_verdict rewrite_q(void *i, struct fl_query *q)
 static enum fl_verdict rewrite_r(void *i, struct fl_query *q)
 {
 	(void)i;
-	struct fl_str v;
 	struct fl_name asked = q->qname;
 	q->qname.wire--;
 	q->qname.len++;
 	if (q->dropped)
 		return fl_fail(q, 2, "too late: a dropped query stays dropped");
-	assert(first(q) == 'W' && !fl_meta(q, (struct fl_str){ "t/qn", 4 }, &v) && v.p[0] == 'W');
+	assert(first(q) == 'W');
+	labels_of(q);
 	for (unsigned k = 0; k < q->res.n; k++)
 		if (fl_name_eq(q->res.item[k].owner, asked))
 			q->res.item[k].owner = q->qname;
@@ -647,8 +682,8 @@ static void timing(void)
 
 int main(int argc, char **argv)
 {
-	const struct fl_plugin *all[] = { &fl_plugin_book, &fl_plugin_seal, &fl_plugin_labels, &fl_plugin_wrap, &fl_plugin_rewrite,
-		&fl_plugin_gate, &fl_plugin_peek, &fl_plugin_retry, &fl_plugin_retry, &fl_plugin_wrap, &fl_plugin_cache, &fl_plugin_alias, &fl_plugin_nest,
+	const struct fl_plugin *all[] = { &fl_plugin_book, &fl_plugin_seal, &fl_plugin_labels, &fl_plugin_way, &fl_plugin_collect, &fl_plugin_wrap,
+		&fl_plugin_rewrite, &fl_plugin_gate, &fl_plugin_peek, &fl_plugin_retry, &fl_plugin_retry, &fl_plugin_wrap, &fl_plugin_cache, &fl_plugin_alias, &fl_plugin_nest,
 		&fl_plugin_impatient, &fl_plugin_many, &fl_plugin_busy, &fl_plugin_later, &fl_plugin_transfer, &fl_plugin_kubernetes, &fl_plugin_forward };
 	for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
 		assert(!fl_chain_add(&chain, all[i], NULL));
