@@ -85,7 +85,16 @@ static struct fl_str show(struct sim *s, const struct fl_message *m, int section
 	return (struct fl_str){ out, n };
 }
 
-/* "name ttl TYPE rdata" against a record; ttl may be '*'. The letter case of the owner counts. */
+/* The rdata is '*': any will do. */
+static bool kind_is(struct fl_name want, bool any_ttl, struct fl_str ttl, struct fl_str type, struct fl_name owner, const struct fl_rr *rr)
+{
+	uint16_t t;
+	int64_t seconds = 0;
+	return want.len == owner.len && !memcmp(want.wire, owner.wire, want.len) && fl_type_parse(type, &t) && t == rr->type &&
+	       (any_ttl || (!fl_parse_int(ttl, 0, UINT32_MAX, &seconds) && seconds == rr->ttl));
+}
+
+/* "name ttl TYPE rdata" against a record; ttl and rdata may be '*'. The letter case of the owner counts. */
 static bool record_is(struct sim *s, struct fl_str want, struct fl_name owner, const struct fl_rr *rr)
 {
 	struct fl_str rest = want, name = sim_word(&rest), ttl = sim_word(&rest);
@@ -93,6 +102,9 @@ static bool record_is(struct sim *s, struct fl_str want, struct fl_name owner, c
 	const struct fl_rrset *set;
 	struct fl_err e;
 	bool any = fl_str_is(ttl, "*");
+	struct fl_str after = rest, type = sim_word(&after);
+	if (fl_str_is(fl_str_trim(after), "*"))
+		return kind_is(fl_name_parse_in(&s->arena, name), any, ttl, type, owner, rr);
 	struct fl_str text = fl_arena_printf(&s->arena, "%.*s %.*s IN %.*s", FL_FMT(name), any ? 1 : (int)ttl.n, any ? "0" : ttl.p,
 					     FL_FMT(rest));
 	if (fl_rr_parse(&s->arena, text, &n, &set, &e))
