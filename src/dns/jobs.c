@@ -1,6 +1,7 @@
-/* Work that would hold a shard up (signing) runs on one helper thread, made when the first job comes. Bounded: a full queue is the
- * caller's problem. */
+/* Work that would hold a shard up (signing, whole zones) runs on one helper thread, made when the first job comes. Bounded: a full queue
+ * is the caller's problem. While a job runs the thread is a reader of the RCU. */
 #include "dns/server_int.h"
+#include "base/rcu.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@ static void back(void *arg)
 static void *helper(void *arg)
 {
 	(void)arg;
+	fl_rcu_register();
+	fl_rcu_offline();
 	for (;;) {
 		pthread_mutex_lock(&lock);
 		while (!first)
@@ -35,7 +38,9 @@ static void *helper(void *arg)
 		if (!(first = j->next))
 			last = &first;
 		pthread_mutex_unlock(&lock);
+		fl_rcu_online();
 		j->ret = j->work(j->arg);
+		fl_rcu_offline();
 		fl_loop_post(j->loop, back, j);
 	}
 	return NULL;
@@ -61,6 +66,7 @@ static int start_helper(void)
 int fl_job_start(struct fl_ticket t, int (*work)(void *arg), void *arg)
 {
 	int ret = 0;
+	bool here = ((struct fl_shard_x *)t.root->shard)->server->inline_shard;         /* no threads: fl-sim */
 	pthread_mutex_lock(&lock);
 	if (!started && !(ret = start_helper()))
 		started = true;
@@ -68,12 +74,18 @@ int fl_job_start(struct fl_ticket t, int (*work)(void *arg), void *arg)
 	if (j) {
 		spare = j->next;
 		*j = (struct job){ t, t.root->shard->loop, work, arg, 0, NULL };
-		*last = j;
-		last = &j->next;
-		pthread_cond_signal(&more);
 	} else if (!ret) {
 		ret = -EBUSY;
 	}
+	if (j && !here) {
+		*last = j;
+		last = &j->next;
+		pthread_cond_signal(&more);
+	}
 	pthread_mutex_unlock(&lock);
+	if (j && here) {
+		j->ret = work(arg);
+		fl_loop_post(j->loop, back, j);
+	}
 	return ret;
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { DEADLINE_S = 20, QUERY_LIMIT = 512 * 1024, COPIED = FL_RD | FL_TC | FL_RA | FL_AD | FL_CD };
+enum { DEADLINE_S = 20, QUERY_LIMIT = 512 * 1024, STREAM_AHEAD = 256 * 1024, COPIED = FL_RD | FL_TC | FL_RA | FL_AD | FL_CD };
 
 static struct fl_shard_x *shard_of(struct fl_shard *sh) { return (struct fl_shard_x *)sh; }
 static struct fl_block_q *block_of(struct fl_query *q) { return (struct fl_block_q *)q; }
@@ -137,24 +137,56 @@ static size_t udp_limit(const struct fl_query *q)
 	return !q->client->edns || q->ask.udp_size < 512 ? 512 : q->ask.udp_size;
 }
 
+/* Messages two and on, while the connection takes them. true: there are more, and they wait for room. */
+static bool stream(struct fl_block_q *b)
+{
+	struct fl_query *q = &b->q;
+	struct fl_arena_mark mark = fl_arena_mark(q->arena);
+	while (!b->orphan && fl_conn_unsent(b->conn) < STREAM_AHEAD) {
+		struct fl_pack p;
+		q->res.item = NULL;
+		q->res.n = q->res.cap = 0;
+		int ret = q->res.stream->fill(q->res.stream, q);
+		uint8_t *to = fl_udp_room(shard_of(q->shard)->udp, 65535);
+		size_t n = ret == 1 ? pack_one(q, &p, to, 65535) : 0;
+		if (n)
+			fl_conn_send(b->conn, to, n);
+		else if (ret)
+			fl_conn_reset(b->conn);
+		fl_arena_rewind(q->arena, mark);
+		if (!n)
+			return false;
+	}
+	return !b->orphan;
+}
+
 static void answer_tcp(struct fl_query *q, struct fl_block_q *b)
 {
 	struct fl_pack p;
 	uint8_t *to = fl_udp_room(shard_of(q->shard)->udp, 65535);     /* scratch: nothing of it is queued */
 	size_t n = pack_one(q, &p, to, 65535);
-	struct fl_sent s = { to, n, p.full_len, p.flags_out, 0 };
 	if (n)
 		fl_conn_send(b->conn, to, n);
-	struct fl_arena_mark mark = fl_arena_mark(q->arena);
-	while (q->res.stream && q->res.stream->fill(q->res.stream, q) == 1) {
-		struct fl_pack more;
-		n = pack_one(q, &more, to, 65535);
-		if (!n)
-			break;
-		fl_conn_send(b->conn, to, n);
-		fl_arena_rewind(q->arena, mark);
+	account(q, &(struct fl_sent){ to, n, p.full_len, p.flags_out, 0 });
+	if (q->res.stream && !b->orphan && stream(b)) {
+		fl_chain_hold(q);
+		b->streaming = true;
 	}
-	account(q, &s);
+}
+
+void fl_query_conn_room(struct fl_conn *c)
+{
+	bool open = true;
+	for (struct fl_block_q *b = *fl_conn_user(c), *next; b && open; b = next) {
+		next = b->conn_next;
+		if (!b->streaming)
+			continue;
+		b->streaming = false;
+		b->streaming = stream(b);
+		open = !b->orphan;
+		if (!b->streaming)
+			fl_chain_release(&b->q);
+	}
 }
 
 static void answer(struct fl_query *q)
@@ -394,6 +426,10 @@ void fl_query_conn_closed(struct fl_conn *c)
 		next = b->conn_next;
 		if (b->q.parked)                /* one that has a job out ends when that is back */
 			fl_chain_expire(&b->q);
+		else if (b->streaming) {
+			b->streaming = false;
+			fl_chain_release(&b->q);
+		}
 	}
 }
 

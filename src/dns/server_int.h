@@ -35,6 +35,7 @@ struct fl_block_q {
 	struct fl_block_q *next, *prev; /* free, or parked on this shard */
 	struct fl_block_q *conn_next, *conn_prev;       /* in work on the same connection */
 	bool listed, orphan;            /* on parked; its connection closed */
+	bool streaming;                 /* more messages follow when the connection has room: held until then */
 	_Alignas(16) char mem[];
 };
 
@@ -89,6 +90,7 @@ void fl_listener_put(struct fl_listener *l);
 void fl_query_udp(struct fl_listener *l, const struct fl_udp_in *in);
 void fl_query_tcp(struct fl_conn *c, const uint8_t *bytes, size_t n);
 void fl_query_conn_closed(struct fl_conn *c);
+void fl_query_conn_room(struct fl_conn *c);
 void fl_query_hooks(struct fl_shard_x *x);      /* fills sh's functions in */
 
 /* jobs.c */

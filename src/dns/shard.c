@@ -223,6 +223,7 @@ static void *thread_main(void *arg)
 
 static void frame(struct fl_conn *c, const uint8_t *bytes, size_t n) { fl_query_tcp(c, bytes, n); }
 static void closed(struct fl_conn *c) { fl_query_conn_closed(c); }
+static void room(struct fl_conn *c) { fl_query_conn_room(c); }
 
 /* A new thread takes no signals: they are the main thread's. */
 static int thread_start(struct fl_shard_x *x)
@@ -244,7 +245,7 @@ static int thread_start(struct fl_shard_x *x)
 struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id)
 {
 	static const struct fl_tcp_limits limits = { MAX_CONNS, MAX_INFLIGHT, MAX_UNSENT };
-	static const struct fl_tcp_ops ops = { frame, closed };
+	static const struct fl_tcp_ops ops = { frame, closed, room };
 	struct fl_shard_x *x = fl_xalloc(sizeof *x);
 	x->server = s;
 	fl_pool_init(&x->pool, (size_t)POOL_MIB << 20);

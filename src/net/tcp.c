@@ -97,6 +97,15 @@ static void close_conn(struct fl_conn *c)
 }
 
 void fl_conn_hold(struct fl_conn *c) { c->holds++; }
+size_t fl_conn_unsent(const struct fl_conn *c) { return c->unsent; }
+
+void fl_conn_reset(struct fl_conn *c)
+{
+	if (!c->open)
+		return;
+	c->tcp->stats.reset++;
+	close_conn(c);
+}
 
 /* ---- writing ---- */
 
@@ -247,7 +256,9 @@ static void conn_event(struct fl_io *io, uint32_t events)
 	struct fl_conn *c = of_io(io);
 	c->busy = true;
 	if ((events & EPOLLOUT) && drain(c)) {
-		if (!c->unsent && frames(c))
+		if (c->tcp->ops.room)
+			c->tcp->ops.room(c);
+		if (c->open && !c->unsent && frames(c))
 			arm(c, c->li->idle_ns);
 		if (c->open)
 			interest(c);

@@ -20,6 +20,7 @@ struct fl_tcp_limits {
 struct fl_tcp_ops {
 	void (*frame)(struct fl_conn *c, const uint8_t *bytes, size_t n);       /* bytes for the call only */
 	void (*closed)(struct fl_conn *c);      /* once; whatever is in work has nobody to go to */
+	void (*room)(struct fl_conn *c);        /* the peer read of what was queued; NULL: nobody waits for that */
 };
 struct fl_tcp_stats { uint64_t accepted, refused, timed_out, reset, unread; };
 
@@ -43,6 +44,8 @@ void fl_tcp_unlisten(struct fl_tcp_listener *li);
 
 /* Sends one message: what the socket does not take at once is queued. Harmless on a closed connection. */
 void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n);
+size_t fl_conn_unsent(const struct fl_conn *c);  /* bytes queued */
+void fl_conn_reset(struct fl_conn *c);          /* closes it; closed() is called */
 void fl_conn_hold(struct fl_conn *c);           /* a message is in work: keep the memory */
 void fl_conn_put(struct fl_conn *c);            /* it is done */
 struct fl_tcp_listener *fl_conn_listener(struct fl_conn *c);
