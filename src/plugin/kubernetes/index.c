@@ -354,6 +354,16 @@ const struct fl_k8s_node *fl_k8s_node(const struct fl_k8s_index *ix, bool multic
 	return n > FL_K8S_KEY_MAX ? NULL : find_node(&ix->node[multicluster], hash_key(key, n), key, n, &at);
 }
 
+void fl_k8s_each_node(const struct fl_k8s_index *ix, bool multicluster, void (*fn)(void *arg, const struct fl_k8s_node *n), void *arg)
+{
+	const struct fl_k8s_slots *t = fl_rcu_get(&ix->node[multicluster].now);
+	for (uint32_t i = 0; t && i <= t->mask; i++) {
+		const struct fl_k8s_node *n = fl_rcu_get(&t->hash[i]) ? fl_rcu_get(&t->ptr[i]) : NULL;
+		if (n)
+			fn(arg, n);
+	}
+}
+
 bool fl_k8s_exposed(const struct fl_k8s_index *ix, struct fl_str ns)
 {
 	struct fl_k8s_probe p;

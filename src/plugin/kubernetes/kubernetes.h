@@ -3,7 +3,7 @@
  *   setup.c  the directive → struct fl_k8s       feed.c   store and source, kept over reloads       index.h  what shards read
  *   name.c   question → fl_k8s_req               answer.c the way of one question
  *   endpoints.c  walks over endpoints, filtered address sets      srv.c  alias.c  reverse.c  apex.c  one kind of answer each
- *   meta.c   labels                              metrics.c
+ *   meta.c   labels                              metrics.c                  transfer.c  whole zones
  *
  * Everything a question needs is looked up again when it runs again: nothing found here lives over a lookup. */
 #pragma once
@@ -141,4 +141,6 @@ int fl_k8s_version(struct fl_k8s_ask *a);
 /* Pods that the request names: fills at most cap, returns how many; -1: NXDOMAIN, 0: NODATA. */
 int fl_k8s_find_pods(const struct fl_k8s_ask *a, struct fl_ip *ip);
 
+/* What others of the block may ask for, in tables of functions: "transfer" (dns/transfer.h). */
+const void *fl_k8s_iface(void *inst, const char *what);
 int fl_k8s_meta(void *inst, struct fl_query *q, struct fl_str label, struct fl_str *value);

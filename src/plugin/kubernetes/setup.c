@@ -366,4 +366,4 @@ static void stop(void *inst)
 }
 
 FL_PLUGIN(kubernetes, .opts = opts, .setup = setup, .link = join, .start = start, .stop = stop, .query = fl_k8s_query,
-	  .meta = fl_k8s_meta, .ready = synced);
+	  .meta = fl_k8s_meta, .ready = synced, .iface = fl_k8s_iface);
