@@ -168,6 +168,8 @@ static bool used(const struct fl_grid *g, unsigned index)
 	const struct fl_metric_def *d = g->m->def;
 	if (d->always || g->set)
 		return true;
+	if (g->of)
+		return fl_grid_value(g, index) != 0;
 	unsigned counts = d->kind == FL_HISTOGRAM ? g->words - 1 : g->words;
 	for (unsigned w = 0; w < counts; w++)
 		if (fl_grid_sum(g, index, w))

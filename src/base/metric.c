@@ -135,8 +135,10 @@ static unsigned words_of(const struct fl_metric_def *d)
 	return d->kind == FL_COUNTER ? 1 : d->kind == FL_GAUGE ? 2 : d->nbuckets + 2;
 }
 
-struct fl_grid *fl_metric_grid(struct fl_metric *m, const struct fl_str *values, const struct fl_dim *dims, unsigned ndims)
+/* Found, or made: then *made, and cells are wanted. */
+static struct fl_grid *grid(struct fl_metric *m, const struct fl_str *values, const struct fl_dim *dims, unsigned ndims, bool *made)
 {
+	*made = false;
 	fl_assert(ndims <= FL_METRIC_DIMS && ndims <= m->nlabels);
 	unsigned fixed = m->nlabels - ndims;
 	char *labels[FL_METRIC_LABELS] = { 0 };
@@ -162,12 +164,38 @@ struct fl_grid *fl_metric_grid(struct fl_metric *m, const struct fl_str *values,
 		g->ncells *= dims[d].n;
 	}
 	memcpy(g->labels, labels, sizeof labels);
+	*made = true;
+	return *at = g;
+}
+
+struct fl_grid *fl_metric_grid(struct fl_metric *m, const struct fl_str *values, const struct fl_dim *dims, unsigned ndims)
+{
+	bool made;
+	struct fl_grid *g = grid(m, values, dims, ndims, &made);
+	if (!made)
+		return g;
 	g->words = words_of(m->def);
 	size_t slot = (g->ncells * g->words * sizeof(uint64_t) + LINE - 1) / LINE * LINE;
 	g->stride = slot / sizeof(uint64_t);
 	g->cells = cells_alloc(slot * slots);
 	any_grid = true;
-	*at = g;
+	return g;
+}
+
+struct fl_grid *fl_metric_mirror(const struct fl_metric_def *def, const struct fl_str *values, const struct fl_grid *of)
+{
+	bool made, whole = count_labels(def) == 0 || !of->ndims ||
+			   strcmp(def->labels[count_labels(def) - 1], of->m->def->labels[of->m->nlabels - 1]);
+	struct fl_grid *g = grid(fl_metric(def), values, of->dims, whole ? 0 : of->ndims, &made);
+	if (!made)
+		return g;
+	fl_assert(def->kind == of->m->def->kind || (def->kind == FL_COUNTER && of->m->def->kind == FL_HISTOGRAM));
+	fl_assert(def->kind == FL_COUNTER || g->ncells == of->ncells);
+	g->words = of->words;
+	g->stride = of->stride;
+	g->cells = of->cells;
+	if (def->kind != of->m->def->kind || g->ncells != of->ncells)
+		g->of = of;
 	return g;
 }
 
@@ -202,7 +230,7 @@ static void bump(uint64_t *cell, uint64_t n)
 
 static uint64_t *cell_at(struct fl_grid *g, unsigned slot, unsigned index)
 {
-	fl_assert(slot < slots && index < g->ncells);
+	fl_assert(slot < slots && index < g->ncells && !g->of);
 	return g->cells + slot * g->stride + (size_t)index * g->words;
 }
 
@@ -281,6 +309,12 @@ double fl_grid_value(const struct fl_grid *g, unsigned index)
 {
 	fl_assert(index < g->ncells);
 	const struct fl_metric_def *d = g->m->def;
+	if (g->of) {
+		double all = 0;
+		for (unsigned i = g->ndims ? index : 0; i < (g->ndims ? index + 1 : g->of->ncells); i++)
+			all += fl_grid_value(g->of, i);
+		return all;
+	}
 	uint64_t n = fl_grid_sum(g, index, 0);
 	if (d->kind == FL_HISTOGRAM) {
 		for (unsigned b = 1; b <= d->nbuckets; b++)

@@ -33,6 +33,9 @@ struct fl_metric *fl_metric(const struct fl_metric_def *def);   /* found or made
 struct fl_grid *fl_metric_grid(struct fl_metric *m, const struct fl_str *values, const struct fl_dim *dims, unsigned ndims);
 /* For a family without dims. values: `nvalues` of NUL-terminated strings. */
 struct fl_grid *fl_metric_plain(const struct fl_metric_def *def, ...);  /* const char * values, as many as def has labels */
+/* What `of` counts under a second name, never added to. The def's labels are fixed ones and then the dims of `of`, or fixed ones alone: then
+ * its cells are summed. Of `of`'s kind, or a counter that tells how often a histogram observed. values: the fixed ones. Main thread. */
+struct fl_grid *fl_metric_mirror(const struct fl_metric_def *def, const struct fl_str *values, const struct fl_grid *of);
 
 void fl_grid_add(struct fl_grid *g, unsigned slot, unsigned index, uint64_t n);
 void fl_grid_observe(struct fl_grid *g, unsigned slot, unsigned index, double v);       /* histograms */

@@ -15,6 +15,7 @@ struct fl_grid {
 	unsigned ndims, ncells, words;
 	size_t stride;                          /* words from one slot to the next */
 	uint64_t *cells;
+	const struct fl_grid *of;               /* a mirror whose numbers are sums of another's */
 	bool set, hidden;
 	uint64_t hidden_at;                     /* what all cells had counted when it was hidden */
 	uint64_t value;                         /* fl_grid_set: the bits of a double */

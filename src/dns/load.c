@@ -52,6 +52,8 @@ struct fl_server *fl_server_create(const struct fl_process *p, struct fl_loop *l
 			fl_server_destroy(s);
 			return NULL;
 		}
+	if (!inline_shard && !p->dry)
+		fl_busy_watch(s);
 	return s;
 }
 
@@ -59,6 +61,7 @@ void fl_server_destroy(struct fl_server *s)
 {
 	if (!s)
 		return;
+	fl_busy_forget(s);
 	for (unsigned i = 1; i <= s->process.shards; i++)
 		fl_shard_destroy(s->shard[i]);
 	fl_gen_destroy(s->gen);

@@ -1,4 +1,5 @@
 #include "dns/reload.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "dns/server_int.h"
 #include <errno.h>
@@ -27,6 +28,11 @@ static const struct fl_metric_def failed_def = { .name = "coredns_reload_failed_
 static const struct fl_metric_def version_def = { .name = "coredns_reload_version_info", .kind = FL_GAUGE,
 	.help = "A metric with a constant '1' value labeled by hash, and value which type of hash generated.",
 	.labels = { "hash", "value" } };
+
+static const struct fl_metric_def last_def = { .name = "fairlead_reload_last_success", .kind = FL_GAUGE,
+	.help = "1 when the Corefile that was tried last is the one that serves, 0 when it was refused." };
+static const struct fl_metric_def when_def = { .name = "fairlead_reload_last_success_timestamp_seconds", .kind = FL_GAUGE,
+	.help = "When the configuration that serves was loaded, in seconds since 1970." };
 
 struct fl_reload *fl_reload_create(struct fl_server *s, struct fl_loop *l, const struct fl_process *p, const char *const *known)
 {
@@ -117,6 +123,8 @@ static void serves(struct fl_reload *r)
 {
 	memcpy(r->running, r->tried, sizeof r->running);
 	r->complaint[0] = 0;
+	fl_grid_set(fl_metric_plain(&last_def), 1);
+	fl_grid_set(fl_metric_plain(&when_def), (double)fl_clock_wall_ns() / 1e9);
 	if (!r->used)
 		return;
 	fl_log(FL_INFO, "plugin/reload", "Running configuration SHA512 = %s", r->running);
@@ -144,6 +152,13 @@ static void first_done(void *arg, const struct fl_err *e)
 		fl_loop_post(r->loop, look_again, r);
 }
 
+static void count_failure(struct fl_reload *r)
+{
+	if (r->failed)
+		fl_grid_add(r->failed, 0, 0, 1);
+	fl_grid_set(fl_metric_plain(&last_def), 0);
+}
+
 static void reload_done(void *arg, const struct fl_err *e)
 {
 	struct fl_reload *r = arg;
@@ -157,8 +172,7 @@ static void reload_done(void *arg, const struct fl_err *e)
 		else
 			fl_log(FL_ERROR, "plugin/reload", "Corefile changed but reload failed: starting with listener file descriptors: %s",
 			       e->msg);
-		if (r->failed)
-			fl_grid_add(r->failed, 0, 0, 1);
+		count_failure(r);
 	}
 	if (r->again)
 		fl_loop_post(r->loop, look_again, r);
@@ -185,8 +199,7 @@ static void complain(struct fl_reload *r, const struct fl_err *e)
 		fl_log(FL_ERROR, NULL, "SIGUSR1: %s", e->msg);
 	else
 		fl_log(FL_WARN, "plugin/reload", "Corefile parse failed: %s", e->msg);
-	if (r->failed)
-		fl_grid_add(r->failed, 0, 0, 1);
+	count_failure(r);
 }
 
 static void try(struct fl_reload *r, bool force)
@@ -207,6 +220,8 @@ static void try(struct fl_reload *r, bool force)
 	}
 	r->complaint[0] = 0;
 	if (!force && !strcmp(c->sha512, r->tried)) {
+		if (!strcmp(c->sha512, r->running))     /* what was refused was taken back */
+			fl_grid_set(fl_metric_plain(&last_def), 1);
 		fl_conf_finish(c);
 		free(c);
 		return;

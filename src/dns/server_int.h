@@ -55,6 +55,9 @@ struct fl_shard_x {
 	struct fl_gen *gen;
 	struct fl_retired *retired;
 	bool sent_something;            /* since the last flush */
+	/* busy.c; the first two are the shard's, read by the main thread */
+	uint64_t waited_ns, waits_since_ns;     /* all waits that are over; since when it waits now, 0: it does not */
+	uint64_t seen_waited_ns;
 };
 
 /* What a load hands to a shard. */
@@ -72,9 +75,13 @@ struct fl_server {
 	struct fl_stopping *stopping;
 	struct fl_leaving *leaving;     /* generations whose last queries are still out */
 	char (*key)[96]; unsigned nkey; /* addresses that are bound now */
-	struct fl_grid *saturated, *malformed;
+	struct fl_grid *saturated, *malformed, *busiest;
+	uint64_t seen_ns;               /* when busy.c looked last */
 };
 
+/* busy.c: keeps the gauge fairlead_saturation, from create to destroy. Main thread. */
+void fl_busy_watch(struct fl_server *s);
+void fl_busy_forget(struct fl_server *s);
 /* shard.c */
 struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id);
 void fl_shard_post(struct fl_shard_x *x, void (*fn)(void *arg), void *arg);

@@ -1,5 +1,6 @@
 /* One thread's world: its sockets, its loop, the queries that wait. */
 #include "dns/server_int.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/rcu.h"
 #include <errno.h>
@@ -180,7 +181,8 @@ unsigned fl_shard_parked(const struct fl_shard_x *x)
 
 static void before_wait(void *arg)
 {
-	(void)arg;
+	struct fl_shard_x *x = arg;
+	__atomic_store_n(&x->waits_since_ns, fl_clock_ns(), __ATOMIC_RELAXED);
 	fl_rcu_offline();
 }
 
@@ -189,6 +191,8 @@ static void after_wait(void *arg)
 	struct fl_shard_x *x = arg;
 	fl_rcu_online();
 	x->sh.now_ns = fl_loop_now(x->sh.loop);
+	__atomic_store_n(&x->waited_ns, x->waited_ns + x->sh.now_ns - x->waits_since_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&x->waits_since_ns, 0, __ATOMIC_RELAXED);
 }
 
 static bool turn(void *arg)

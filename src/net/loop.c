@@ -321,9 +321,9 @@ static bool turn(struct fl_loop *l, int timeout)
 	if (timeout && l->before)
 		l->before(l->arg);
 	int polled, n = await(l, batch, timeout, &polled);
+	fl_loop_tick(l);
 	if (timeout && l->after)
 		l->after(l->arg);
-	fl_loop_tick(l);
 	l->batch = batch;
 	l->batched = n > 0 ? n : 0;
 	if (polled)

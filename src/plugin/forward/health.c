@@ -120,6 +120,8 @@ static void *create(void *arg)
 	const struct fwd_stanza *st = v->stanza;
 	static const struct fl_metric_def def = { .name = "coredns_proxy_healthcheck_failures_total", .kind = FL_COUNTER,
 		.help = "Counter of the number of failed healthchecks.", .labels = { "proxy_name", "to" } };
+	static const struct fl_metric_def old = { .name = "coredns_forward_healthcheck_failures_total", .kind = FL_COUNTER,
+		.help = "Counter of the number of failed healthchecks.", .labels = { "to" } };
 	struct fwd_health *h = fl_xalloc(sizeof *h);
 	h->loop = how->loop;
 	h->tcp = st->force_tcp;
@@ -129,6 +131,8 @@ static void *create(void *arg)
 	h->conf.name = h->to;
 	h->conf.expire_ns = 0;          /* a fresh socket each time */
 	h->failed = fl_metric_plain(&def, "forward", v->to);
+	struct fl_str to = fl_str(v->to);
+	fl_metric_mirror(&old, &to, h->failed);
 	h->again.fn = again;
 	uint8_t *msg = h->query + FL_UP_ROOM;
 	h->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(st->check_name.len + 4u), .loose = true, .done = probed };

@@ -72,14 +72,37 @@ static bool is_ip(struct fl_str s)
 
 /* ---- servers ---- */
 
+static const double buckets[] = { 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+				  8.192 };
+
+/* The names that these had until CoreDNS 1.11, which dashboards and alerts still ask for: the same numbers, under both names. */
+static void old_names(const struct fwd_server *v)
+{
+	static const struct fl_metric_def requests = { .name = "coredns_forward_requests_total", .kind = FL_COUNTER,
+		.help = "Counter of requests made per upstream.", .labels = { "to" } };
+	static const struct fl_metric_def responses = { .name = "coredns_forward_responses_total", .kind = FL_COUNTER,
+		.help = "Counter of responses received per upstream.", .labels = { "to", "rcode" } };
+	static const struct fl_metric_def took = { .name = "coredns_forward_request_duration_seconds", .kind = FL_HISTOGRAM,
+		.help = "Histogram of the time each request took.", .buckets = buckets, .nbuckets = FL_COUNT(buckets),
+		.labels = { "to", "rcode" } };
+	static const struct fl_metric_def hits = { .name = "coredns_forward_conn_cache_hits_total", .kind = FL_COUNTER,
+		.help = "Counter of connection cache hits per upstream and protocol.", .labels = { "to", "proto" } };
+	static const struct fl_metric_def misses = { .name = "coredns_forward_conn_cache_misses_total", .kind = FL_COUNTER,
+		.help = "Counter of connection cache misses per upstream and protocol.", .labels = { "to", "proto" } };
+	struct fl_str to = fl_str(v->to);
+	fl_metric_mirror(&requests, &to, v->took);
+	fl_metric_mirror(&responses, &to, v->took);
+	fl_metric_mirror(&took, &to, v->took);
+	fl_metric_mirror(&hits, &to, v->kept);
+	fl_metric_mirror(&misses, &to, v->opened);
+}
+
 static void grids(struct fwd_server *v)
 {
 	static const char *const rcode[] = { "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN",
 		"YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "12", "13", "14", "15", "BADSIG", "BADKEY", "BADTIME",
 		"BADMODE", "BADNAME", "BADALG", "BADTRUNC", "BADCOOKIE" };
 	static const char *const proto[] = { [PROTO_UDP] = "udp", [PROTO_TCP] = "tcp" };
-	static const double buckets[] = { 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512,
-		1.024, 2.048, 4.096, 8.192 };
 	static const struct fl_metric_def took = { .name = "coredns_proxy_request_duration_seconds", .kind = FL_HISTOGRAM,
 		.help = "Histogram of the time each request took.", .buckets = buckets, .nbuckets = FL_COUNT(buckets),
 		.labels = { "proxy_name", "to", "rcode" } };
@@ -93,6 +116,7 @@ static void grids(struct fwd_server *v)
 	v->took = fl_metric_grid(fl_metric(&took), fixed, &rcodes, 1);
 	v->kept = fl_metric_grid(fl_metric(&hits), fixed, &protos, 1);
 	v->opened = fl_metric_grid(fl_metric(&misses), fixed, &protos, 1);
+	old_names(v);
 }
 
 static bool allowed(const char *scheme)

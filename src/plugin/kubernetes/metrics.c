@@ -40,6 +40,10 @@ COUNT(errors, "errors_total", "Errors of the source of objects.");
 static const struct fl_metric_def objects = {
 	.name = "fairlead_kubernetes_objects", .help = "Objects in the store.", .kind = FL_GAUGE, .labels = { "source", "kind" },
 };
+static const struct fl_metric_def version = {
+	.name = "fairlead_kubernetes_resource_version", .help = "The resourceVersion that is served, by kind of object.", .kind = FL_GAUGE,
+	.labels = { "source", "kind" },
+};
 static const char *const kinds[FL_KINDS] = { "namespace", "service", "endpointslice", "pod", "serviceimport", "mc_endpointslice" };
 
 enum { INDEXES_MAX = 16 };             /* on one store; more are not counted */
@@ -70,6 +74,9 @@ static void refresh_store(struct seen *s)
 	for (int k = 0; k < FL_KINDS; k++)
 		if (fl_store_wants(s->store)->kind[k])
 			fl_grid_set(fl_metric_plain(&objects, src, kinds[k]), (double)fl_store_count(s->store, (enum fl_kind)k));
+	for (int k = 0; k < FL_KINDS; k++)
+		if (st->rv[k])
+			fl_grid_set(fl_metric_plain(&version, src, kinds[k]), (double)st->rv[k]);
 	count_to(&events, src, &s->events, st->events);
 	count_to(&relists, src, &s->relists, st->relists);
 	count_to(&errors, src, &s->errors, st->errors);
@@ -107,8 +114,10 @@ static void hide(const char *src)
 	const struct fl_metric_def *gauges[] = { &synced, &connected, &age, &store_bytes, &index_bytes };
 	for (unsigned i = 0; i < FL_COUNT(gauges); i++)
 		fl_grid_hide(fl_metric_plain(gauges[i], src));
-	for (int k = 0; k < FL_KINDS; k++)
+	for (int k = 0; k < FL_KINDS; k++) {
 		fl_grid_hide(fl_metric_plain(&objects, src, kinds[k]));
+		fl_grid_hide(fl_metric_plain(&version, src, kinds[k]));
+	}
 }
 
 static void forget(struct seen **p)

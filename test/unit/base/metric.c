@@ -213,12 +213,47 @@ static void test_long(void **state)
 	assert_non_null(strstr(got, "x\\\"x"));
 }
 
+/* A second name: the same numbers, other labels, whole or summed, a histogram's count as a counter. */
+static void test_mirror(void **state)
+{
+	(void)state;
+	static const struct fl_metric_def took = { .name = "m_took", .help = "T.", .kind = FL_HISTOGRAM, .buckets = bounds, .nbuckets = 3,
+		.labels = { "who", "to", "proto" } };
+	static const struct fl_metric_def old = { .name = "n_took", .help = "T.", .kind = FL_HISTOGRAM, .buckets = bounds, .nbuckets = 3,
+		.labels = { "to", "proto" } };
+	static const struct fl_metric_def each = { .name = "n_each_total", .help = "E.", .kind = FL_COUNTER, .labels = { "to", "proto" } };
+	static const struct fl_metric_def sum = { .name = "n_sum_total", .help = "S.", .kind = FL_COUNTER, .labels = { "to" } };
+	const struct fl_str fixed[] = { FL_STR("me"), FL_STR("a") };
+	struct fl_grid *g = fl_metric_grid(fl_metric(&took), fixed, dims, 1);
+	struct fl_grid *m = fl_metric_mirror(&sum, &fixed[1], g);
+	assert_ptr_equal(m, fl_metric_mirror(&sum, &fixed[1], g));
+	fl_metric_mirror(&old, &fixed[1], g);
+	fl_metric_mirror(&each, &fixed[1], g);
+	assert_string_equal(expose_one("n_sum_total"), "");
+	fl_grid_observe(g, 1, 0, 0.25);
+	fl_grid_observe(g, 2, 1, 0.25);
+	fl_grid_observe(g, 1, 1, 0.5);
+	assert_string_equal(expose_one("n_sum_total"), "# HELP n_sum_total S.\n# TYPE n_sum_total counter\nn_sum_total{to=\"a\"} 3\n");
+	assert_string_equal(expose_one("n_each_total"), "# HELP n_each_total E.\n# TYPE n_each_total counter\n"
+			    "n_each_total{proto=\"tcp\",to=\"a\"} 2\nn_each_total{proto=\"udp\",to=\"a\"} 1\n");
+	const char *got = expose_one("n_took");
+	assert_non_null(strstr(got, "n_took_bucket{proto=\"tcp\",to=\"a\",le=\"0.5\"} 2\n"));
+	assert_non_null(strstr(got, "n_took_sum{proto=\"tcp\",to=\"a\"} 0.75\n"));
+	assert_non_null(strstr(got, "n_took_count{proto=\"udp\",to=\"a\"} 1\n"));
+	static const struct fl_metric_def hits = { .name = "m_hits", .help = "H.", .kind = FL_COUNTER, .labels = { "who", "to" } };
+	static const struct fl_metric_def old_hits = { .name = "n_hits", .help = "H.", .kind = FL_COUNTER, .labels = { "to" } };
+	g = fl_metric_plain(&hits, "me", "a");
+	fl_metric_mirror(&old_hits, &fixed[1], g);
+	fl_grid_add(g, 0, 0, 7);
+	assert_string_equal(expose_one("n_hits"), "# HELP n_hits H.\n# TYPE n_hits counter\nn_hits{to=\"a\"} 7\n");
+}
+
 int main(void)
 {
 	fl_metric_slots(THREADS + 1);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_float), cmocka_unit_test(test_golden), cmocka_unit_test(test_hide), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_long), cmocka_unit_test(test_mirror),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
