@@ -1,6 +1,7 @@
 #include "dns/reload.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "dns/server_int.h"
 #include <errno.h>
 #include <limits.h>
@@ -152,11 +153,12 @@ static void first_done(void *arg, const struct fl_err *e)
 		fl_loop_post(r->loop, look_again, r);
 }
 
-static void count_failure(struct fl_reload *r)
+static void count_failure(struct fl_reload *r, const struct fl_err *e)
 {
 	if (r->failed)
 		fl_grid_add(r->failed, 0, 0, 1);
 	fl_grid_set(fl_metric_plain(&last_def), 0);
+	fl_notify("READY=1\nSTATUS=Serving the configuration before the last: %s", e->msg);
 }
 
 static void reload_done(void *arg, const struct fl_err *e)
@@ -165,6 +167,7 @@ static void reload_done(void *arg, const struct fl_err *e)
 	if (!e) {
 		fl_log(FL_INFO, NULL, "Reloading complete");
 		serves(r);
+		fl_notify("READY=1\nSTATUS=Serving");
 	} else {
 		fl_log(FL_ERROR, NULL, "Restart failed: %s", e->msg);
 		if (r->signalled)
@@ -172,7 +175,7 @@ static void reload_done(void *arg, const struct fl_err *e)
 		else
 			fl_log(FL_ERROR, "plugin/reload", "Corefile changed but reload failed: starting with listener file descriptors: %s",
 			       e->msg);
-		count_failure(r);
+		count_failure(r, e);
 	}
 	if (r->again)
 		fl_loop_post(r->loop, look_again, r);
@@ -199,7 +202,7 @@ static void complain(struct fl_reload *r, const struct fl_err *e)
 		fl_log(FL_ERROR, NULL, "SIGUSR1: %s", e->msg);
 	else
 		fl_log(FL_WARN, "plugin/reload", "Corefile parse failed: %s", e->msg);
-	count_failure(r);
+	count_failure(r, e);
 }
 
 static void try(struct fl_reload *r, bool force)
@@ -229,6 +232,7 @@ static void try(struct fl_reload *r, bool force)
 	memcpy(r->tried, c->sha512, sizeof r->tried);
 	r->used = false;
 	fl_log(FL_INFO, NULL, "Reloading");
+	fl_notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(fl_clock_ns() / 1000));
 	fl_server_load(r->server, c, reload_done, r);
 }
 

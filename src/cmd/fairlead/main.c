@@ -1,6 +1,7 @@
 /* fairlead: the DNS server. Takes CoreDNS's flags, prints what it prints, answers its signals. */
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/notify.h"
 #include "cmd/fairlead/cpus.h"
 #include "cmd/fairlead/flags.h"
 #include "plugin/table.h"
@@ -103,6 +104,7 @@ static void started(void *arg, const struct fl_err *e)
 	}
 	malloc_trim(0);                 /* what parsing and the first sync used is not needed again */
 	write_pidfile();
+	fl_notify("READY=1\nSTATUS=Serving");
 	if (flags.quiet)
 		return;
 	fl_server_zones(server, print_line, NULL);
@@ -131,6 +133,7 @@ static void terminate(void)
 	if (stopping)
 		return;
 	stopping = true;
+	fl_notify("STOPPING=1");
 	fl_log(FL_INFO, NULL, "SIGTERM: Shutting down servers then terminating");
 	fl_server_stop(server, stopped, NULL);
 }
@@ -144,6 +147,7 @@ static void interrupt(void)
 		_exit(2);
 	}
 	interrupted = true;
+	fl_notify("STOPPING=1");
 	fl_log(FL_INFO, NULL, "SIGINT: Shutting down");
 	remove_pidfile();
 	leaving.fn = lameduck_over;
