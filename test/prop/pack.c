@@ -214,6 +214,18 @@ static bool same(const struct record *a, const struct record *b)
 	       a->rr.ttl == b->rr.ttl && a->rr.rdlen == b->rr.rdlen && !memcmp(a->rr.rdata, b->rr.rdata, a->rr.rdlen);
 }
 
+/* The owners as they stand in the message: the parser gives a set the letters of its first record's. */
+static void own_letters(struct record *r, unsigned n, const uint8_t *msg, size_t len, size_t at, struct fl_arena *a)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t *to = fl_alloc(a, FL_NAME_MAX);
+		int size = fl_name_expand(to, msg, len, &at);
+		CHECK(size == r[i].owner.len);
+		r[i].owner.wire = to;
+		at += 10u + fl_get16(msg + at + 8);
+	}
+}
+
 /* What should have been packed of r. */
 static struct record bounded(struct record r)
 {
@@ -271,6 +283,7 @@ static void check_one(struct fl_pack *p, size_t limit)
 	CHECK(((flags & FL_TC) != 0) == (p->cut || p->flags & FL_TC));
 	/* In the order in which they were packed, as far as they were; what came next did not fit. */
 	size_t size, opt = p->edns ? 11 : 0;
+	own_letters(slow, m, b, nb, 12u + p->qname.len + 4u, &parsed);
 	CHECK(model(slow, n, p->qname, limit - opt, &size) == n);
 	CHECK(size + opt == nb);
 	size_t sum = 12u + p->qname.len + 4;
