@@ -54,6 +54,8 @@ struct fl_server *fl_server_create(const struct fl_process *p, struct fl_loop *l
 		}
 	if (!inline_shard && !p->dry)
 		fl_busy_watch(s);
+	if (!p->dry)
+		fl_conns_watch(s);
 	return s;
 }
 
@@ -62,6 +64,7 @@ void fl_server_destroy(struct fl_server *s)
 	if (!s)
 		return;
 	fl_busy_forget(s);
+	fl_conns_forget(s);
 	for (unsigned i = 1; i <= s->process.shards; i++)
 		fl_shard_destroy(s->shard[i]);
 	fl_gen_destroy(s->gen);

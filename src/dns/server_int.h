@@ -77,11 +77,15 @@ struct fl_server {
 	char (*key)[96]; unsigned nkey; /* addresses that are bound now */
 	struct fl_grid *saturated, *malformed, *busiest;
 	uint64_t seen_ns;               /* when busy.c looked last */
+	struct fl_tcp_stats told;       /* what conns.c counted so far */
 };
 
 /* busy.c: keeps the gauge fairlead_saturation, from create to destroy. Main thread. */
 void fl_busy_watch(struct fl_server *s);
 void fl_busy_forget(struct fl_server *s);
+/* conns.c: TCP connections in /metrics, from create to destroy. Main thread. */
+void fl_conns_watch(struct fl_server *s);
+void fl_conns_forget(struct fl_server *s);
 /* shard.c */
 struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id);
 void fl_shard_post(struct fl_shard_x *x, void (*fn)(void *arg), void *arg);

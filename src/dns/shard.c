@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { POOL_MIB = 64, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_INFLIGHT = 128, MAX_UNSENT = 1024 * 1024,
+enum { POOL_MIB = 64, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_CLIENT = 1024, MAX_INFLIGHT = 128, MAX_UNSENT = 1024 * 1024,
        ROUNDS = 4 };
 
 /* ---- listeners ---- */
@@ -248,7 +248,7 @@ static int thread_start(struct fl_shard_x *x)
 
 struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id)
 {
-	static const struct fl_tcp_limits limits = { MAX_CONNS, MAX_INFLIGHT, MAX_UNSENT };
+	static const struct fl_tcp_limits limits = { MAX_CONNS, MAX_CLIENT, MAX_INFLIGHT, MAX_UNSENT };
 	static const struct fl_tcp_ops ops = { frame, closed, room };
 	struct fl_shard_x *x = fl_xalloc(sizeof *x);
 	x->server = s;

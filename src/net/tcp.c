@@ -1,13 +1,14 @@
 #include "net/tcp.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { CONN = FL_BLOCK, ACCEPT_BATCH = 64 };
+enum { CONN = FL_BLOCK, ACCEPT_BATCH = 64, CLIENTS = 4096 };
 
 /* Bytes that wait for the socket. */
 struct out { struct out *next; uint32_t n, at; uint8_t bytes[]; };
@@ -19,7 +20,7 @@ struct fl_conn {
 	struct fl_tcp_listener *li;
 	struct fl_conn *prev, *next;    /* all, least recently used first */
 	struct fl_udp_way way;
-	uint16_t local_port;
+	uint16_t local_port, client;    /* client: its place in clients[] */
 	bool open, resting, busy;       /* busy: inside read_some() */
 	unsigned holds;
 	void *user;
@@ -39,7 +40,10 @@ struct fl_tcp {
 	struct fl_tcp_stats stats;
 	struct fl_conn *first, *last;
 	unsigned n;
+	uint16_t clients[CLIENTS];      /* connections by a hash of who they come from: those that share a place share its limit */
 };
+
+static void count(uint64_t *c, uint64_t by) { __atomic_store_n(c, *c + by, __ATOMIC_RELAXED); }
 
 static struct fl_conn *of_io(struct fl_io *io) { return (struct fl_conn *)((char *)io - offsetof(struct fl_conn, io)); }
 static struct fl_conn *of_timer(struct fl_timer *t) { return (struct fl_conn *)((char *)t - offsetof(struct fl_conn, timer)); }
@@ -81,6 +85,8 @@ static void close_conn(struct fl_conn *c)
 	close(c->io.fd);
 	unlink_conn(c);
 	t->n--;
+	t->clients[c->client]--;
+	count(&t->stats.open, -1ull);
 	for (struct out *o = c->out_first, *next; o; o = next) {
 		next = o->next;
 		fl_pool_put(t->pool, o, sizeof *o + o->n);
@@ -103,7 +109,7 @@ void fl_conn_reset(struct fl_conn *c)
 {
 	if (!c->open)
 		return;
-	c->tcp->stats.reset++;
+	count(&c->tcp->stats.reset, 1);
 	close_conn(c);
 }
 
@@ -132,7 +138,7 @@ static bool drain(struct fl_conn *c)
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return true;
 		if (n < 0) {
-			c->tcp->stats.reset++;
+			count(&c->tcp->stats.reset, 1);
 			close_conn(c);
 			return false;
 		}
@@ -153,7 +159,7 @@ static void queue(struct fl_conn *c, const uint8_t head[2], const uint8_t *bytes
 	size_t total = n + 2 - skip;
 	struct out *o = c->unsent + total > c->tcp->lim.max_unsent ? NULL : fl_pool_get(c->tcp->pool, sizeof *o + total);
 	if (!o) {
-		c->tcp->stats.unread++;
+		count(&c->tcp->stats.unread, 1);
 		close_conn(c);
 		return;
 	}
@@ -183,7 +189,7 @@ void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n)
 			done = sendmsg(c->io.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
 		while (done < 0 && errno == EINTR);
 		if (done < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-			c->tcp->stats.reset++;
+			count(&c->tcp->stats.reset, 1);
 			close_conn(c);
 			return;
 		}
@@ -242,7 +248,7 @@ static void read_some(struct fl_conn *c)
 		return;
 	if (n <= 0 && c->have < cap) {
 		if (n < 0)
-			c->tcp->stats.reset++;
+			count(&c->tcp->stats.reset, 1);
 		close_conn(c);
 		return;
 	}
@@ -299,7 +305,7 @@ static void timed_out(struct fl_timer *t)
 		arm(c, c->li->idle_ns);
 		return;
 	}
-	c->tcp->stats.timed_out++;
+	count(&c->tcp->stats.timed_out, 1);
 	close_conn(c);
 }
 
@@ -331,18 +337,34 @@ static bool make_room(struct fl_tcp *t)
 		return true;
 	for (struct fl_conn *c = t->first; c; c = c->next)
 		if (!c->holds && !c->busy) {
-			t->stats.refused++;
+			count(&t->stats.refused, 1);
 			close_conn(c);
 			return true;
 		}
 	return false;
 }
 
+static uint16_t client_of(const struct sockaddr_in6 *peer)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)peer;
+	const uint8_t *b = peer->sin6_addr.s6_addr;
+	uint64_t h;
+	if (peer->sin6_family == AF_INET)
+		h = fl_hash(&v4->sin_addr, 4);
+	else if (IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr))
+		h = fl_hash(b + 12, 4);
+	else
+		h = fl_hash(b, 8);
+	return (uint16_t)(h % CLIENTS);
+}
+
 static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const struct sockaddr_in6 *peer)
 {
-	struct fl_conn *c = make_room(t) ? fl_pool_get(t->pool, CONN) : NULL;
+	uint16_t client = client_of(peer);
+	bool crowded = t->lim.max_client && t->clients[client] >= t->lim.max_client;
+	struct fl_conn *c = !crowded && make_room(t) ? fl_pool_get(t->pool, CONN) : NULL;
 	if (!c) {
-		t->stats.refused++;
+		count(crowded ? &t->stats.crowded : &t->stats.refused, 1);
 		close(fd);
 		return;
 	}
@@ -358,10 +380,13 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 		return;
 	}
 	c->open = true;
+	c->client = client;
 	link_last(c);
 	t->n++;
+	t->clients[client]++;
+	count(&t->stats.open, 1);
 	li->conns++;
-	t->stats.accepted++;
+	count(&t->stats.accepted, 1);
 	arm(c, li->read_ns);
 }
 
@@ -421,8 +446,12 @@ void fl_tcp_destroy(struct fl_tcp *t)
 	free(t);
 }
 
-const struct fl_tcp_stats *fl_tcp_stats(const struct fl_tcp *t) { return &t->stats; }
-unsigned fl_tcp_count(const struct fl_tcp *t) { return t->n; }
+struct fl_tcp_stats fl_tcp_stats(const struct fl_tcp *t)
+{
+	const struct fl_tcp_stats *s = &t->stats;
+#define NOW(field) __atomic_load_n(&s->field, __ATOMIC_RELAXED)
+	return (struct fl_tcp_stats){ NOW(open), NOW(accepted), NOW(refused), NOW(crowded), NOW(timed_out), NOW(reset), NOW(unread) };
+}
 struct fl_tcp_listener *fl_conn_listener(struct fl_conn *c) { return c->li; }
 const struct fl_udp_way *fl_conn_way(struct fl_conn *c) { return &c->way; }
 uint16_t fl_conn_local_port(struct fl_conn *c) { return c->local_port; }

@@ -14,6 +14,7 @@ struct fl_tcp;
 
 struct fl_tcp_limits {
 	unsigned max_conns;             /* a new one beyond closes the one that idled longest, or itself */
+	unsigned max_client;            /* a new one of the same client (IPv4 address, IPv6 /64) beyond is closed; 0: no such limit */
 	unsigned max_inflight;          /* messages in work on one connection */
 	size_t max_unsent;              /* bytes that a peer may leave unread before it is cut off */
 };
@@ -22,12 +23,19 @@ struct fl_tcp_ops {
 	void (*closed)(struct fl_conn *c);      /* once; whatever is in work has nobody to go to */
 	void (*room)(struct fl_conn *c);        /* the peer read of what was queued; NULL: nobody waits for that */
 };
-struct fl_tcp_stats { uint64_t accepted, refused, timed_out, reset, unread; };
+/* Counted by the owner, read from any thread. */
+struct fl_tcp_stats {
+	uint64_t open;                  /* now */
+	uint64_t accepted;
+	uint64_t refused;               /* max_conns: the one that came, or one that idled */
+	uint64_t crowded;               /* max_client */
+	uint64_t timed_out, reset;
+	uint64_t unread;                /* cut off with max_unsent waiting */
+};
 
 struct fl_tcp *fl_tcp_create(struct fl_loop *l, struct fl_pool *pool, const struct fl_tcp_limits *lim, const struct fl_tcp_ops *ops);
 void fl_tcp_destroy(struct fl_tcp *t);          /* closes all */
-const struct fl_tcp_stats *fl_tcp_stats(const struct fl_tcp *t);
-unsigned fl_tcp_count(const struct fl_tcp *t);
+struct fl_tcp_stats fl_tcp_stats(const struct fl_tcp *t);
 
 /* What connections of one listener share; times in ns. Embedded in the listener, which outlives its connections (see on_gone). */
 struct fl_tcp_listener {

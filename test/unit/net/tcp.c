@@ -1,0 +1,168 @@
+/* Connections from loopback: limits, and what is counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/mem.h"
+#include "net/tcp.h"
+
+static struct fl_loop *loop;
+static struct fl_pool pool;
+static struct fl_tcp *tcp;
+static struct fl_tcp_listener li;
+static struct sockaddr_in at;
+static unsigned frames, closed, rooms;
+static struct fl_conn *last;
+
+static void on_frame(struct fl_conn *c, const uint8_t *bytes, size_t n)
+{
+	(void)bytes;
+	(void)n;
+	frames++;
+	last = c;
+}
+static void on_closed(struct fl_conn *c) { closed++; last = c == last ? NULL : last; }
+static void on_room(struct fl_conn *c) { (void)c; rooms++; }
+
+static int set_up(void **state)
+{
+	static const struct fl_tcp_limits lim = { .max_conns = 6, .max_client = 3, .max_inflight = 8, .max_unsent = 1 << 20 };
+	static const struct fl_tcp_ops ops = { on_frame, on_closed, on_room };
+	(void)state;
+	fl_clock_virtual(1000 * FL_SEC);
+	loop = fl_loop_create();
+	fl_pool_init(&pool, 8 << 20);
+	tcp = fl_tcp_create(loop, &pool, &lim, &ops);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof at;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at) | listen(fd, 64), 0);
+	getsockname(fd, (struct sockaddr *)&at, &len);
+	li = (struct fl_tcp_listener){ .read_ns = 3 * FL_SEC, .write_ns = 5 * FL_SEC, .idle_ns = 10 * FL_SEC };
+	frames = closed = rooms = 0;
+	return fl_tcp_listen(tcp, &li, fd);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fl_tcp_destroy(tcp);
+	fl_loop_del(loop, &li.io);
+	close(li.io.fd);
+	fl_loop_destroy(loop);
+	fl_pool_finish(&pool);
+	return 0;
+}
+
+/* A client at 127.0.0.n. */
+static int client(uint8_t n)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000u + n) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from) | connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+	fl_loop_run_until_idle(loop);
+	return fd;
+}
+
+static bool is_closed(int fd)
+{
+	char c;
+	return recv(fd, &c, 1, MSG_DONTWAIT) == 0;
+}
+
+static void test_one_client(void **state)
+{
+	(void)state;
+	int fd[5];
+	for (int i = 0; i < 5; i++)
+		fd[i] = client(1);
+	struct fl_tcp_stats s = fl_tcp_stats(tcp);
+	assert_int_equal(s.open, 3);
+	assert_int_equal(s.accepted, 3);
+	assert_int_equal(s.crowded, 2);
+	assert_int_equal(s.refused, 0);
+	assert_true(!is_closed(fd[0]) && !is_closed(fd[2]) && is_closed(fd[3]) && is_closed(fd[4]));
+	int other = client(2);
+	assert_false(is_closed(other));
+	close(fd[0]);
+	fl_loop_run_until_idle(loop);
+	int again = client(1);          /* its place is free again */
+	assert_false(is_closed(again));
+	assert_int_equal(fl_tcp_stats(tcp).open, 4);
+	for (int i = 1; i < 5; i++)
+		close(fd[i]);
+	close(other);
+	close(again);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(fl_tcp_stats(tcp).open, 0);
+	assert_int_equal(closed, 5);
+}
+
+static void test_all_clients(void **state)
+{
+	(void)state;
+	int fd[8];
+	for (int i = 0; i < 8; i++)
+		fd[i] = client((uint8_t)(1 + i));
+	struct fl_tcp_stats s = fl_tcp_stats(tcp);
+	assert_int_equal(s.open, 6);
+	assert_int_equal(s.refused, 2);
+	assert_true(is_closed(fd[0]) && is_closed(fd[1]) && !is_closed(fd[2]) && !is_closed(fd[7]));     /* those that idled longest */
+	fl_loop_advance(loop, 4 * FL_SEC);
+	assert_int_equal(fl_tcp_stats(tcp).timed_out, 6);
+	for (int i = 0; i < 8; i++)
+		close(fd[i]);
+}
+
+static void test_room(void **state)
+{
+	(void)state;
+	static uint8_t big[60000], in[65536];
+	int fd = client(1);
+	assert_int_equal(write(fd, "\0\1x", 3), 3);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(frames, 1);
+	fl_conn_hold(last);
+	size_t sent = 0;
+	while (!fl_conn_unsent(last) && sent < 64u << 20) {
+		fl_conn_send(last, big, sizeof big);
+		sent += sizeof big + 2;
+	}
+	assert_true(fl_conn_unsent(last) > 0);
+	while (!rooms) {
+		ssize_t n = recv(fd, in, sizeof in, MSG_DONTWAIT);
+		assert_true(n > 0);
+		sent -= (size_t)n;
+		fl_loop_run_until_idle(loop);
+	}
+	while (sent) {
+		ssize_t n = recv(fd, in, sizeof in, MSG_DONTWAIT);
+		sent -= n > 0 ? (size_t)n : 0;
+		fl_loop_run_until_idle(loop);
+	}
+	assert_int_equal(fl_conn_unsent(last), 0);
+	struct fl_conn *c = last;
+	fl_conn_reset(c);
+	assert_int_equal(closed, 1);
+	assert_int_equal(fl_tcp_stats(tcp).reset, 1);
+	fl_conn_reset(c);               /* once is enough */
+	assert_int_equal(closed, 1);
+	fl_conn_put(c);
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_one_client, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_all_clients, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_room, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
