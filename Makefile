@@ -1,6 +1,6 @@
 # A few verbs over meson. `make` builds build/fairlead; `make demo` and `make test` do all the set-up themselves.
 BUILD ?= build
-.PHONY: all build asan tsan fuzz check test demo bench man faults clean deps
+.PHONY: all build asan tsan fuzz check test demo bench man faults clean deps image
 
 all: build
 
@@ -46,6 +46,12 @@ demo:
 	@echo "building"
 	@$(MAKE) --no-print-directory build
 	@tools/demo
+
+# A container image from the Debian packages that are installed: build/fairlead-image.tar
+image:
+	@tools/deps image
+	@$(MAKE) --no-print-directory build
+	@tools/image --binary $(BUILD)/fairlead --out $(BUILD)/fairlead-image.tar
 
 bench: build
 	@bench/run
