@@ -1,6 +1,6 @@
 # A few verbs over meson. `make` builds build/fairlead; `make demo` and `make test` do all the set-up themselves.
 BUILD ?= build
-.PHONY: all build asan tsan fuzz check test demo bench man faults clean deps image
+.PHONY: all build asan tsan fuzz check test demo bench man faults clean deps image deb
 
 all: build
 
@@ -52,6 +52,12 @@ image:
 	@tools/deps image
 	@$(MAKE) --no-print-directory build
 	@tools/image --binary $(BUILD)/fairlead --out $(BUILD)/fairlead-image.tar
+
+# The Debian package: build/fairlead_VERSION_ARCH.deb
+deb:
+	@tools/deps deb
+	@$(MAKE) --no-print-directory build
+	@tools/deb --binary $(BUILD)/fairlead --out $(BUILD)
 
 bench: build
 	@bench/run
