@@ -105,7 +105,7 @@ class Echo(Process):
 class Cluster(Process):
     """The fake API server in a process of its own. per: endpoints of a service; wide: and a headless service with 100."""
 
-    def __init__(self, services=10000, per=10, namespaces=100, wide=True, core=LOAD_CORE):
+    def __init__(self, services=10000, per=10, namespaces=100, wide=True, core=LOAD_CORE, pods=0):
         self.dir = tempfile.TemporaryDirectory(prefix="fl-bench-api-")
         self.services, self.per, self.namespaces, self.turn = services, per, namespaces, 0
         self.endpoints = services * per + (100 if wide else 0)
@@ -118,7 +118,7 @@ class Cluster(Process):
         at = json.loads(line)
         self.url, self.control = at["url"], at["control"]
         if services:
-            self.call("load_big", services=services, endpoints=services * per, namespaces=namespaces)
+            self.call("load_big", services=services, endpoints=services * per, namespaces=namespaces, pods=pods)
         self.put("default", "kubernetes", "10.96.0.1", [{"name": "https", "port": 443, "protocol": "TCP"}])
         if wide:
             self.put("ns-000", "wide", "None", [{"name": "http", "port": 80, "protocol": "TCP"}], [f"10.200.1.{i}" for i in range(1, 101)])
@@ -181,9 +181,9 @@ current-context: c
 # ---- the servers ----
 
 class Server(Process):
-    """fairlead or CoreDNS with kubeadm's Corefile, until it is ready."""
+    """fairlead or CoreDNS with kubeadm's Corefile, until it is ready; or with a text in which PORT, READY and DIR are filled in."""
 
-    def __init__(self, name, cluster, cache="kubeadm", wildcard=False, core=SERVER_CORE, shards=1):
+    def __init__(self, name, cluster=None, cache="kubeadm", wildcard=False, core=SERVER_CORE, shards=1, pods="insecure", text=None):
         self.name = name
         self.binary = {"fairlead": str(FAIRLEAD), "coredns": coredns_binary()}[name]
         self.dir = tempfile.TemporaryDirectory(prefix=f"fl-bench-{name}-")
@@ -192,7 +192,8 @@ class Server(Process):
         bind = "" if wildcard else "bind 127.0.0.1"
         self.corefile = pathlib.Path(self.dir.name, "conf/Corefile")    # a folder where nothing else happens: it is watched
         self.corefile.parent.mkdir()
-        self.corefile.write_text(f""".:{self.port} {{
+        filled = text and text.replace("PORT", str(self.port)).replace("READY", f"127.0.0.1:{ready}").replace("DIR", self.dir.name)
+        self.corefile.write_text(filled or f""".:{self.port} {{
  {bind}
  errors
  health 127.0.0.1:{health} {{
@@ -200,8 +201,8 @@ class Server(Process):
  }}
  ready 127.0.0.1:{ready}
  kubernetes cluster.local in-addr.arpa ip6.arpa {{
-  kubeconfig {cluster.kubeconfig}
-  pods insecure
+  kubeconfig {cluster and cluster.kubeconfig}
+  pods {pods}
   fallthrough in-addr.arpa ip6.arpa
   ttl 30
  }}

@@ -71,6 +71,21 @@ def slice_(v, shape, per):
             "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "metrics", "port": 9090, "protocol": "TCP"}]}
 
 
+def pod(v, _shape):
+    tree = spread(metadata=spread("generateName", labels={".": {}, **spread("app", "pod-template-hash", "tier")},
+                                  ownerReferences={".": {}, 'k:{"uid":"%s"}' % v["uid"]: {}}),
+                  spec=spread("containers", "dnsPolicy", "enableServiceLinks", "restartPolicy", "schedulerName", "securityContext",
+                              "terminationGracePeriodSeconds", "tolerations", "volumes"),
+                  status=spread("conditions", "containerStatuses", "hostIP", "hostIPs", "phase", "podIP", "podIPs", "startTime"))
+    return {"metadata": meta(v, v["pod"], 2, generateName=v["svc"] + "-5d4f8c7b6d-",
+                             labels={"app": v["svc"], "tier": "backend", "pod-template-hash": "5d4f8c7b6d"},
+                             ownerReferences=[{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": v["svc"] + "-5d4f8c7b6d", "controller": True,
+                                               "blockOwnerDeletion": True, "uid": "00000004-0000-4000-8000-" + v["uid"]}],
+                             managedFields=managed("v1", tree)),
+            "spec": {"nodeName": v["node0"]},
+            "status": {"phase": "Running", "podIP": v["ip"], "podIPs": [{"ip": v["ip"]}]}}
+
+
 def address(n, first):
     """100.100.100.100 and up: three digits each."""
     return f"{first}.{100 + n // 14400 % 120}.{100 + n // 120 % 120}.{100 + n % 120}"
@@ -79,16 +94,21 @@ def address(n, first):
 class Big:
     """`services` in `namespaces`, each with a slice of `per` endpoints; every `headless`th is headless (its shape is 1, else 0)."""
 
-    def __init__(self, services=10000, per=10, namespaces=100, headless=10):
-        self.services, self.per, self.namespaces, self.headless = services, per, namespaces, headless
+    def __init__(self, services=10000, per=10, namespaces=100, headless=10, pods=0):
+        self.services, self.per, self.namespaces, self.headless, self.pods = services, per, namespaces, headless, pods
         self.templates = {}
 
     def count(self, res):
-        return self.namespaces if res == "namespaces" else self.services
+        return {"namespaces": self.namespaces, "pods": self.pods}.get(res, self.services)
 
     def key(self, res, i):
         ns = f"ns-{i % self.namespaces:03d}"
+        if res == "pods":
+            return ns, self.pod(i)
         return ("", ns) if res == "namespaces" else (ns, f"svc-{i:05d}" + ("-abcde" if res == "endpointslices" else ""))
+
+    def pod(self, i):
+        return f"svc-{i % self.services:05d}-5d4f8c7b6d-{i // self.services:05d}"
 
     def shape(self, i):
         return int(i % self.headless == self.headless - 1)
@@ -96,6 +116,8 @@ class Big:
     def values(self, res, i, rv, turn=0):
         """turn: another set of addresses, for updates."""
         v = {"rv": f"{rv:06d}", "uid": f"{i:012d}", "ns": f"ns-{i % self.namespaces:03d}", "svc": f"svc-{i:05d}", "ip": address(i, 172)}
+        if res == "pods":
+            v.update(svc=f"svc-{i % self.services:05d}", pod=self.pod(i), ip=address(i, 110), node0=f"node-{i % 500:03d}")
         if res == "endpointslices":
             base = (i + turn * self.services) * self.per
             for k in range(self.per):
@@ -108,7 +130,7 @@ class Big:
     def make(self, res, v, shape):
         if res == "endpointslices":
             return slice_(v, shape, self.per)
-        return {"services": service, "namespaces": namespace}[res](v, shape)
+        return {"services": service, "namespaces": namespace, "pods": pod}[res](v, shape)
 
     def data(self, res, i, rv, turn=0):
         return self.make(res, self.values(res, i, rv, turn), self.shape(i))
@@ -117,7 +139,7 @@ class Big:
         """Encoded with marks of the right width, which then become places of a format."""
         if (res, shape) not in self.templates:
             marks = {k: f"@{n:x}$".ljust(len(t), "~") for n, (k, t) in enumerate(self.values(res, 0, 0).items())}
-            raw = k8spb.encode({"services": "Service", "endpointslices": "EndpointSlice", "namespaces": "Namespace"}[res],
+            raw = k8spb.encode({"services": "Service", "endpointslices": "EndpointSlice", "namespaces": "Namespace", "pods": "Pod"}[res],
                                self.make(res, marks, shape)).replace(b"%", b"%%")
             for k, m in marks.items():
                 raw = raw.replace(m.encode(), f"%({k})b".encode())

@@ -275,11 +275,11 @@ class FakeAPI:
         with self.lock:
             return list(self.log)
 
-    def load_big(self, services=10000, endpoints=100000, namespaces=100, headless=10):
+    def load_big(self, services=10000, endpoints=100000, namespaces=100, headless=10, pods=0):
         """A benchmark's cluster (bigcluster.py)."""
-        big = self.big = bigcluster.Big(services, endpoints // services, namespaces, headless)
+        big = self.big = bigcluster.Big(services, endpoints // services, namespaces, headless, pods)
         with self.lock:
-            for res in "namespaces", "services", "endpointslices":
+            for res in "namespaces", "services", "endpointslices", "pods":
                 for i in range(big.count(res)):
                     self.big_put(res, i)
             for r in self.resources.values():
@@ -290,7 +290,7 @@ class FakeAPI:
         self.rv += 1
         rv, big, r = self.rv, self.big, self.resources[res]
         labels = {"kubernetes.io/service-name": f"svc-{i:05d}"} if res == "endpointslices" else {}
-        self.store(r, Obj(big.key(res, i), rv, labels, "", lambda: big.data(res, i, rv, turn), big.proto(res, i, rv, turn)))
+        self.store(r, Obj(big.key(res, i), rv, labels, "Running" if res == "pods" else "", lambda: big.data(res, i, rv, turn), big.proto(res, i, rv, turn)))
 
     def churn(self, n, turn=1, rate=0):
         """n slice updates, each with a new set of addresses; rate: so many a second."""
