@@ -494,8 +494,9 @@ int fl_chain_add(struct fl_chain *c, const struct fl_plugin *p, void *inst)
 	struct fl_link l = { p, inst, (uint8_t)c->nslots++ };
 	if (p->query)
 		c->at[c->n++] = l;
-	if (p->sent || p->meta || p->collects || p->seal || p->flush)
+	if (p->sent || p->meta || p->collects || p->seal || p->flush || p->admit)
 		c->beside[c->nbeside++] = l;
+	c->filtered |= p->admit != NULL;
 	c->seal_room += p->seal_room;
 	return 0;
 }

@@ -191,7 +191,7 @@ static int chain_make(struct fl_gen *g, struct fl_block *b, unsigned key, struct
 	c->mine = NEW(g, void *, b->ninst + 1);
 	c->server = gr->addr;
 	c->zone = b->zones.text[key];
-	c->view = FL_STR("");
+	c->view = b->say.view.n ? b->say.view : FL_STR("");
 	c->zones = &b->zones;
 	c->local = b->local;
 	c->parked = g->parked;
@@ -211,7 +211,7 @@ static int chain_make(struct fl_gen *g, struct fl_block *b, unsigned key, struct
 }
 
 /* CoreDNS: an unbound address overlaps all bound ones of the same zone and port (core/dnsserver/address.go). Blocks with a filter
- * (view) may share a zone. */
+ * (view) may share a zone and its address with others, before and behind them, but not overlap what stands before them. */
 struct served { const struct fl_key *key; struct fl_str host; struct served *next; };
 
 static bool same_key(const struct fl_key *a, const struct fl_key *b)
@@ -219,14 +219,14 @@ static bool same_key(const struct fl_key *a, const struct fl_key *b)
 	return a->scheme == b->scheme && !strcmp(a->port, b->port) && fl_str_eq(a->zone, b->zone);
 }
 
-static int overlap(const struct served *all, const struct fl_key *k, struct fl_str host, struct fl_err *e)
+static int overlap(const struct served *all, const struct fl_key *k, struct fl_str host, bool filtered, struct fl_err *e)
 {
 	for (const struct served *s = all; s; s = s->next) {
 		if (!same_key(s->key, k))
 			continue;
 		const char *on = host.n ? " on " : "", *on2 = s->host.n ? " on " : "";
 		if (fl_str_eq(s->host, host))
-			return fl_err_set(e, "cannot serve %s://%.*s:%s%s%.*s - it is already defined", k->scheme, FL_FMT(k->zone),
+			return filtered ? 0 : fl_err_set(e, "cannot serve %s://%.*s:%s%s%.*s - it is already defined", k->scheme, FL_FMT(k->zone),
 					  k->port, on, FL_FMT(host));
 		if (!s->host.n || !host.n)
 			return fl_err_set(e, "cannot serve %s://%.*s:%s%s%.*s - zone overlap listener capacity with %s://%.*s:%s%s%.*s",
@@ -267,7 +267,7 @@ static int chains_all(struct fl_gen *g, struct fl_err *e)
 		for (unsigned k = 0; k < b->nkey; k++)
 			for (unsigned h = 0; h < (b->say.nbind ? b->say.nbind : 1); h++) {
 				int ret = scheme_served(&b->key[k], e);
-				ret = ret ? ret : overlap(all, &b->key[k], host[h], e);
+				ret = ret ? ret : overlap(all, &b->key[k], host[h], filtered(b), e);
 				ret = ret ? ret : chain_make(g, b, k, group_get(g, &b->key[k], host[h]), e);
 				if (ret)
 					return ret;
@@ -454,8 +454,8 @@ static const struct fl_zone_entry *zone_find(const struct fl_group *gr, struct f
 
 static bool admitted(const struct fl_chain *c, struct fl_query *q)
 {
-	for (unsigned i = 0; i < c->n + c->nbeside; i++) {
-		const struct fl_link *l = i < c->n ? &c->at[i] : &c->beside[i - c->n];
+	for (unsigned i = 0; c->filtered && i < c->nbeside; i++) {
+		const struct fl_link *l = &c->beside[i];
 		if (!l->p->admit)
 			continue;
 		q->self = l->self;
@@ -469,10 +469,12 @@ static bool admitted(const struct fl_chain *c, struct fl_query *q)
 static struct fl_chain *entry_pick(const struct fl_zone_entry *z, struct fl_query *q)
 {
 	for (unsigned i = 0; i < z->n; i++) {
+		struct fl_arena_mark before = fl_arena_mark(q->arena);
 		if (fl_query_slots(q, z->chain[i]))
 			return NULL;
-		if ((z->n == 1 && z->chain[i]->view.n == 0) || admitted(z->chain[i], q))
+		if (admitted(z->chain[i], q))
 			return z->chain[i];
+		fl_arena_rewind(q->arena, before);      /* hundreds of views cost one query no memory */
 	}
 	return NULL;
 }

@@ -67,7 +67,8 @@ struct fl_plugin {
 							 * wake who waits for it. May find a NULL slot; starts nothing */
 
 	/* Beside the way. */
-	bool (*admit)(void *inst, struct fl_query *q);          /* may this server block take it? (view); chain and slots are set */
+	bool (*admit)(void *inst, struct fl_query *q);          /* may this server block take it? (view); chain and slots are
+						 * set; after a no, what was put in the arena is gone */
 	int (*meta)(void *inst, struct fl_query *q, struct fl_str label, struct fl_str *value);
 				/* value of a label such as kubernetes/service: 0 one of the client's question, FL_LEARNT one that
 				 * came to light on the way (forward/upstream), -ENOENT */
@@ -134,7 +135,7 @@ struct fl_link { const struct fl_plugin *p; void *inst; uint8_t self; };        
 
 /* The plugins of one server block behind one key and one listening address. */
 struct fl_chain {
-	struct fl_link *at, *beside;            /* with query(); with sent(), meta(), collects(), seal() or flush() */
+	struct fl_link *at, *beside;            /* with query(); with sent(), meta(), collects(), seal(), flush() or admit() */
 	unsigned n, nbeside, nslots;
 	struct fl_str server, zone, view;       /* "dns://:53", "cluster.local.", "" */
 	const struct fl_zones *zones;           /* all of the block */
@@ -143,6 +144,7 @@ struct fl_chain {
 	unsigned *parked;                       /* [shard id]: queries that keep this generation */
 	struct fl_group *group;                 /* the listener that it stands behind */
 	bool first_key;                         /* of its block on this listener (coredns_plugin_enabled) */
+	bool filtered;                          /* one of its plugins has admit() */
 	size_t seal_room;
 };
 

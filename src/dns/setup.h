@@ -44,6 +44,7 @@ int fl_setup_once(struct fl_setup *s);
 struct fl_block_conf {
 	struct fl_str *bind; unsigned nbind;            /* addresses; none: all */
 	const char *root;                               /* prefix of relative paths; NULL */
+	struct fl_str view;                             /* label of metrics, n 0: none (view) */
 	bool debug;
 	bool other_classes;                             /* chaos, forward: the listener lets classes besides IN in */
 	uint32_t opcodes;                               /* mask of opcodes besides QUERY and NOTIFY that a plugin answers */
