@@ -1,6 +1,7 @@
 /* One thread's world: its sockets, its loop, the queries that wait. */
 #include "dns/server_int.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/log.h"
 #include "base/rcu.h"
 #include <errno.h>
@@ -219,6 +220,7 @@ static bool turn(void *arg)
 static void *thread_main(void *arg)
 {
 	struct fl_shard_x *x = arg;
+	fl_confine_thread();
 	fl_rcu_register();
 	fl_loop_run(x->sh.loop);
 	fl_rcu_unregister();

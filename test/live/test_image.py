@@ -113,5 +113,6 @@ def test_it_runs_as_a_pod(image, tmp_path, overlay, custom):
     assert (seen["health"], seen["ready"], seen["metrics"], seen["build"], seen["exit"]) == (200, 200, 200, True, 0)
     st, only = seen["status"], "%016x" % (1 << 10)
     assert st["Uid"] == ["65532"] * 4 and st["Gid"] == ["65532"] * 4 and seen["root"] and st["NoNewPrivs"] == ["1"]
+    assert st["Seccomp"] == ["2"]
     assert st["CapEff"] == st["CapPrm"] == st["CapBnd"] == [only] and st["CapAmb"] == st["CapInh"] == ["0" * 16]
     assert "secret-token" not in p.stderr

@@ -1,4 +1,5 @@
 /* fairlead: the DNS server. Takes CoreDNS's flags, prints what it prints, answers its signals. */
+#include "base/confine.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/notify.h"
@@ -94,6 +95,14 @@ static void remove_pidfile(void)
 		unlink(flags.pidfile);
 }
 
+/* From here on only what serving needs. Kernels and sandboxes that have no filters are no reason not to serve. */
+static void confine(void)
+{
+	int ret = fl_confine_serve();
+	if (ret && ret != -ENOTSUP && ret != -EPERM)
+		fl_log(FL_WARN, NULL, "no system call filter: %s", strerror(-ret));
+}
+
 static void started(void *arg, const struct fl_err *e)
 {
 	(void)arg;
@@ -104,6 +113,7 @@ static void started(void *arg, const struct fl_err *e)
 	}
 	malloc_trim(0);                 /* what parsing and the first sync used is not needed again */
 	write_pidfile();
+	confine();
 	fl_notify("READY=1\nSTATUS=Serving");
 	if (flags.quiet)
 		return;
@@ -247,6 +257,7 @@ int main(int argc, char **argv)
 		return show_plugins(), 0;
 	fl_log_json(!strcmp(flags.log_format, "json"));
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	fl_confine_start();
 	/* The threads that answer allocate nothing: one arena is enough, and keeps the memory in one place. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
