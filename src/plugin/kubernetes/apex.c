@@ -60,7 +60,7 @@ static bool earlier_ip(const struct fl_k8s_selves *s, unsigned i)
 
 int fl_k8s_self_addresses(struct fl_k8s_ask *a, uint16_t type)
 {
-	const struct fl_k8s_selves *s = fl_k8s_selves(a->k->index);
+	const struct fl_k8s_selves *s = fl_k8s_selves(a->k->index, FL_K8S_INSIDE);
 	struct fl_rrset_maker m;
 	fl_rrset_begin(&m, a->q->arena, type, FL_C_IN, 0);
 	for (unsigned i = 0; i < s->n; i++)
@@ -92,7 +92,7 @@ static int glue(struct fl_k8s_ask *a, const struct fl_k8s_self *s)
 
 enum fl_verdict fl_k8s_ns(struct fl_k8s_ask *a)
 {
-	const struct fl_k8s_selves *s = fl_k8s_selves(a->k->index);
+	const struct fl_k8s_selves *s = fl_k8s_selves(a->k->index, FL_K8S_INSIDE);
 	struct fl_rrset_maker m;
 	uint8_t name[2 * FL_NAME_MAX];
 	fl_rrset_begin(&m, a->q->arena, FL_T_NS, FL_C_IN, 0);

@@ -97,12 +97,12 @@ bool fl_k8s_any_endpoint(const struct fl_k8s_ask *a, const struct fl_k8s_node *n
 static int collect(struct fl_k8s_ask *a, struct fl_k8s_walk *w, uint16_t type, bool *any)
 {
 	struct fl_rrset_maker m;
-	struct fl_k8s_seen seen;
+	struct fl_seen seen;
 	uint8_t alen = type == FL_T_A ? 4 : 16;
 	uint64_t most = 0;
 	for (uint32_t k = 0; k < w->node->nslice; k++)
 		most += w->node->slice[k]->nep;
-	seen = (struct fl_k8s_seen){ .cap = fl_k8s_seen_cap(most) };
+	seen = (struct fl_seen){ .cap = fl_seen_cap(most) };
 	seen.slot = fl_zalloc(a->q->arena, seen.cap * sizeof *seen.slot);
 	if (!seen.slot)
 		return -ENOMEM;
@@ -110,7 +110,7 @@ static int collect(struct fl_k8s_ask *a, struct fl_k8s_walk *w, uint16_t type, b
 	while (fl_k8s_walk_next(w)) {
 		*any = true;
 		const uint8_t *addr = fl_k8s_addr(w->slice, w->at);
-		if (w->slice->alen == alen && fl_k8s_seen_new(&seen, fl_hash(addr, alen)))
+		if (w->slice->alen == alen && fl_seen_new(&seen, fl_hash(addr, alen)))
 			fl_rrset_put(&m, a->k->ttl, addr, alen);
 	}
 	const struct fl_rrset *set = fl_rrset_end(&m);

@@ -123,8 +123,8 @@ static void *index_create(void *arg)
 static struct fl_str index_key(struct fl_setup *s, const struct fl_k8s_how *how, struct fl_str feed)
 {
 	struct fl_arena *a = fl_setup_arena(s);
-	struct fl_str key = fl_arena_printf(a, "kubernetes index of %zu:%.*s ttl %u %d%d%d%d", feed.n, FL_FMT(feed), how->ttl,
-					    how->reverse, how->pods, how->pod_names, how->ignore_empty);
+	struct fl_str key = fl_arena_printf(a, "kubernetes index of %zu:%.*s ttl %u %d%d%d%d%d", feed.n, FL_FMT(feed), how->ttl,
+					    how->reverse, how->pods, how->pod_names, how->ignore_empty, how->externals);
 	for (unsigned i = 0; i < how->nnamespace; i++)
 		key = fl_arena_printf(a, "%.*s %zu:%.*s", FL_FMT(key), how->namespaces[i].n, FL_FMT(how->namespaces[i]));
 	for (unsigned i = 0; i < how->nlocal; i++) {
@@ -143,7 +143,7 @@ int fl_k8s_feed(struct fl_setup *s, struct fl_k8s *k, struct fl_err *e)
 	if (!f)
 		return -EINVAL;
 	struct fl_k8s_how how = { .ttl = k->ttl, .reverse = any_reverse(k), .pods = k->pods == FL_K8S_PODS_VERIFIED,
-				  .pod_names = k->pod_names, .ignore_empty = k->ignore_empty, .namespaces = k->namespaces,
+				  .pod_names = k->pod_names, .ignore_empty = k->ignore_empty, .externals = k->externals_wanted, .namespaces = k->namespaces,
 				  .nnamespace = k->nnamespace };
 	struct fl_ip *local = local_ips(s, &how.nlocal);
 	how.local = local;

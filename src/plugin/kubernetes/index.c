@@ -204,6 +204,17 @@ static void list_ips(struct fl_k8s_table *t, const struct fl_ip *was, unsigned n
 			ip_drop(t, was[i].b, was[i].len, old);
 }
 
+static void external_ips(struct fl_k8s_index *ix, const struct fl_service *old, const struct fl_service *now)
+{
+	struct fl_ip ip;
+	for (unsigned i = 0; now && i < now->nexternal; i++)
+		if (fl_ip_parse(now->external[i], &ip))
+			ip_put(&ix->external, ip.b, ip.len, old, (void *)now);
+	for (unsigned i = 0; old && i < old->nexternal; i++)
+		if (fl_ip_parse(old->external[i], &ip))
+			ip_drop(&ix->external, ip.b, ip.len, old);
+}
+
 /* ---- events ---- */
 
 static void service_changed(struct fl_k8s_index *ix, bool mc, const struct fl_service *old, const struct fl_service *now)
@@ -214,6 +225,8 @@ static void service_changed(struct fl_k8s_index *ix, bool mc, const struct fl_se
 		d->svc = now;
 	if (!mc && ix->how.reverse)
 		list_ips(&ix->vip, old ? old->ip : NULL, old ? old->nip : 0, old, now ? now->ip : NULL, now ? now->nip : 0, now);
+	if (!mc && ix->how.externals)
+		external_ips(ix, old, now);
 }
 
 static void slice_changed(struct fl_k8s_index *ix, bool mc, const struct fl_slice *old, const struct fl_slice *now)
@@ -330,13 +343,13 @@ static void flush(struct fl_subscriber *sub)
 	}
 	if (ix->draft)
 		drafts_drop(ix);
-	if (ix->selves_stale) {
+	for (int v = 0; v < FL_K8S_VIEWS && ix->selves_stale; v++) {
 		size_t bytes;
-		struct fl_k8s_selves *old = ix->selves;
-		fl_rcu_set(&ix->selves, fl_k8s_selves_build(ix, &bytes));
+		struct fl_k8s_selves *old = ix->selves[v];
+		fl_rcu_set(&ix->selves[v], fl_k8s_selves_build(ix, (enum fl_k8s_view)v, &bytes));
 		fl_rcu_free_later(&ix->bin, old, bytes);
-		ix->selves_stale = false;
 	}
+	ix->selves_stale = false;
 	uint64_t now = fl_clock_ns();
 	if (!ix->bin.n || !ix->binned_ns)
 		ix->binned_ns = now;
@@ -395,6 +408,30 @@ const struct fl_service *fl_k8s_vip(const struct fl_k8s_index *ix, const struct 
 	return best;
 }
 
+static bool has_external(const struct fl_service *s, const struct fl_ip *ip)
+{
+	struct fl_ip have;
+	for (unsigned i = 0; i < s->nexternal; i++)
+		if (fl_ip_parse(s->external[i], &have) && have.len == ip->len && !memcmp(have.b, ip->b, ip->len))
+			return true;
+	return false;
+}
+
+unsigned fl_k8s_by_external(const struct fl_k8s_index *ix, const struct fl_ip *ip, const struct fl_service **to, unsigned cap)
+{
+	struct fl_k8s_probe p = fl_k8s_probe(&ix->external, hash_ip(ip->b, ip->len));
+	unsigned n = 0;
+	for (const struct fl_service *s; n < cap && (s = fl_k8s_next(&p));) {
+		if (!has_external(s, ip) || !fl_k8s_exposed(ix, s->o.ns))
+			continue;
+		unsigned at = n++;
+		for (; at && by_key(&to[at - 1]->o, &s->o) > 0; at--)
+			to[at] = to[at - 1];
+		to[at] = s;
+	}
+	return n;
+}
+
 struct fl_k8s_probe fl_k8s_slices(const struct fl_k8s_index *ix, const struct fl_ip *ip)
 {
 	return fl_k8s_probe(&ix->slice, hash_ip(ip->b, ip->len));
@@ -429,7 +466,7 @@ const struct fl_pod *fl_k8s_pod_next(struct fl_k8s_probe *p, const struct fl_ip 
 	return pod;
 }
 
-const struct fl_k8s_selves *fl_k8s_selves(const struct fl_k8s_index *ix) { return fl_rcu_get(&ix->selves); }
+const struct fl_k8s_selves *fl_k8s_selves(const struct fl_k8s_index *ix, enum fl_k8s_view v) { return fl_rcu_get(&ix->selves[v]); }
 uint32_t fl_k8s_serial(const struct fl_k8s_index *ix, bool mc) { return __atomic_load_n(&ix->serial[mc], __ATOMIC_RELAXED); }
 bool fl_k8s_synced(const struct fl_k8s_index *ix) { return fl_store_synced(ix->store); }
 
@@ -454,11 +491,12 @@ struct fl_k8s_index *fl_k8s_index_create(struct fl_store *s, const struct fl_k8s
 	size_t bytes;
 	*ix = (struct fl_k8s_index){ .sub = { .changed = changed, .flush = flush }, .store = s };
 	copy_how(&ix->how, how);
-	struct fl_k8s_table *t[] = { &ix->node[0], &ix->node[1], &ix->ns, &ix->vip, &ix->slice, &ix->pod, &ix->drafts };
+	struct fl_k8s_table *t[] = { &ix->node[0], &ix->node[1], &ix->ns, &ix->vip, &ix->slice, &ix->pod, &ix->external, &ix->drafts };
 	for (unsigned i = 0; i < FL_COUNT(t); i++)
 		t[i]->bin = &ix->bin;
 	drafts_drop(ix);
-	ix->selves = fl_k8s_selves_build(ix, &bytes);
+	for (int v = 0; v < FL_K8S_VIEWS; v++)
+		ix->selves[v] = fl_k8s_selves_build(ix, (enum fl_k8s_view)v, &bytes);
 	fl_store_subscribe(s, &ix->sub);
 	return ix;
 }
@@ -483,11 +521,13 @@ void fl_k8s_index_destroy(struct fl_k8s_index *ix)
 	fl_k8s_table_finish(&ix->vip);
 	fl_k8s_table_finish(&ix->slice);
 	fl_k8s_table_finish(&ix->pod);
+	fl_k8s_table_finish(&ix->external);
 	for (unsigned i = 0; i < ix->how.nnamespace; i++)
 		free((char *)ix->how.namespaces[i].p);
 	free((void *)ix->how.namespaces);
 	free((void *)ix->how.local);
-	free(ix->selves);
+	for (int v = 0; v < FL_K8S_VIEWS; v++)
+		free(ix->selves[v]);
 	free(ix->local);
 	free(ix);
 }

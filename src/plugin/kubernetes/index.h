@@ -6,16 +6,18 @@
  *   services  name and namespace, as they stand in a question → node      (two tables: cluster zones, multicluster zones)
  *   namespaces  name → cell, whose `exposed` shards read
  *   cluster IPs → service; endpoint IPs → slice                           (only for those who answer reverse zones)
+ *   external IPs → service                                                (only beside k8s_external)
  *   pod IPs → pod                                                         (only for `pods verified`)
  *
  * A node is immutable: its address sets are packed with their TTL, its slices are the store's own objects, which live through the
  * grace period that follows a flush. What a shard found here it may use until it goes back to its loop. */
 #pragma once
+#include "base/seen.h"
 #include "plugin/kubernetes/table.h"
 #include "store/store.h"
 #include "wire/rrset.h"
 
-enum { FL_K8S_KEY_MAX = 128, FL_K8S_RECORDS_MAX = 4096 };       /* no message has room for more records */
+enum { FL_K8S_KEY_MAX = 128, FL_K8S_RECORDS_MAX = FL_SEEN_MAX };        /* no message has room for more records */
 
 struct fl_k8s_ns { uint32_t refs; bool exists, exposed; uint8_t n; char name[]; };      /* name: a label, folded */
 
@@ -35,14 +37,15 @@ struct fl_k8s_node {
 };
 
 /* What NS and ns.dns.ZONE name: services that have this machine as an endpoint, else its addresses. front: the labels before the
- * zone, without a final 0. */
+ * zone, without a final 0. Outside: external addresses of these services, and endpoints of those that have none and are headless. */
+enum fl_k8s_view { FL_K8S_INSIDE, FL_K8S_OUTSIDE, FL_K8S_OUTSIDE_HEADLESS, FL_K8S_VIEWS };
 struct fl_k8s_self { const uint8_t *front; uint8_t nfront; struct fl_ip ip; };
 struct fl_k8s_selves { unsigned n; struct fl_k8s_self at[]; };
 
 /* Settings that an index is made for. Copied. */
 struct fl_k8s_how {
 	uint32_t ttl;
-	bool reverse, pods, pod_names, ignore_empty;
+	bool reverse, pods, pod_names, ignore_empty, externals;
 	const struct fl_str *namespaces; unsigned nnamespace;           /* none: all */
 	const struct fl_ip *local; unsigned nlocal;
 };
@@ -66,7 +69,9 @@ struct fl_k8s_probe fl_k8s_slices(const struct fl_k8s_index *ix, const struct fl
 const struct fl_slice *fl_k8s_slice_next(struct fl_k8s_probe *p, const struct fl_ip *ip);
 struct fl_k8s_probe fl_k8s_pods(const struct fl_k8s_index *ix, const struct fl_ip *ip);
 const struct fl_pod *fl_k8s_pod_next(struct fl_k8s_probe *p, const struct fl_ip *ip);
-const struct fl_k8s_selves *fl_k8s_selves(const struct fl_k8s_index *ix);
+const struct fl_k8s_selves *fl_k8s_selves(const struct fl_k8s_index *ix, enum fl_k8s_view v);
+/* Exposed services with this external address (externals), by namespace and name. */
+unsigned fl_k8s_by_external(const struct fl_k8s_index *ix, const struct fl_ip *ip, const struct fl_service **to, unsigned cap);
 uint32_t fl_k8s_serial(const struct fl_k8s_index *ix, bool multicluster);
 bool fl_k8s_synced(const struct fl_k8s_index *ix);
 
@@ -76,9 +81,3 @@ static inline const uint8_t *fl_k8s_addr(const struct fl_slice *s, uint32_t i) {
 static inline bool fl_k8s_ready(const struct fl_slice *s, uint32_t i) { return s->ep[i].flags & FL_EP_READY; }
 /* The endpoint's name: hostname, pod (when wanted), else its address with dashes. Not checked to be a label. */
 size_t fl_k8s_endpoint_name(char to[256], const struct fl_slice *s, uint32_t i, bool pod_names);
-
-/* Hashes already met: an open table in memory of the caller's, `cap` (a power of two) zeroed words. */
-struct fl_k8s_seen { uint64_t *slot; uint32_t cap, n; };
-/* true: it is new, and is met from now on. Full (3/4): always false. */
-bool fl_k8s_seen_new(struct fl_k8s_seen *s, uint64_t hash);
-uint32_t fl_k8s_seen_cap(uint64_t n);   /* for n of them */

@@ -19,8 +19,8 @@ struct fl_k8s_index {
 	struct fl_store *store;
 	struct fl_k8s_how how;
 	/* read by shards */
-	struct fl_k8s_table node[2], ns, vip, slice, pod;       /* node[1]: multicluster */
-	struct fl_k8s_selves *selves;
+	struct fl_k8s_table node[2], ns, vip, slice, pod, external;     /* node[1]: multicluster */
+	struct fl_k8s_selves *selves[FL_K8S_VIEWS];
 	uint32_t serial[2];
 	/* the writer's */
 	struct fl_k8s_draft *draft, **draft_end;
@@ -36,4 +36,4 @@ struct fl_k8s_index {
 /* NULL: nothing is left of it. */
 struct fl_k8s_node *fl_k8s_node_build(struct fl_k8s_index *ix, const struct fl_k8s_draft *d, struct fl_k8s_ns *ns, size_t *bytes);
 size_t fl_k8s_node_bytes(const struct fl_k8s_node *n);
-struct fl_k8s_selves *fl_k8s_selves_build(const struct fl_k8s_index *ix, size_t *bytes);
+struct fl_k8s_selves *fl_k8s_selves_build(const struct fl_k8s_index *ix, enum fl_k8s_view v, size_t *bytes);

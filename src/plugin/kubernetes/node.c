@@ -6,30 +6,6 @@
 
 enum { RR_HEAD = 10, FEW = 16 };
 
-/* ---- hashes met ---- */
-
-uint32_t fl_k8s_seen_cap(uint64_t n)
-{
-	uint32_t cap = 16;
-	while (cap < 2 * n && cap < 2 * FL_K8S_RECORDS_MAX)
-		cap *= 2;
-	return cap;
-}
-
-bool fl_k8s_seen_new(struct fl_k8s_seen *s, uint64_t hash)
-{
-	hash |= !hash;
-	uint32_t i = (uint32_t)hash & (s->cap - 1);
-	for (; s->slot[i]; i = (i + 1) & (s->cap - 1))
-		if (s->slot[i] == hash)
-			return false;
-	if (4 * (s->n + 1) > 3 * s->cap)
-		return false;
-	s->n++;
-	s->slot[i] = hash;
-	return true;
-}
-
 /* ---- endpoint names ---- */
 
 size_t fl_k8s_endpoint_name(char to[256], const struct fl_slice *s, uint32_t i, bool pod_names)
@@ -59,12 +35,12 @@ size_t fl_k8s_endpoint_name(char to[256], const struct fl_slice *s, uint32_t i, 
 
 /* ---- packing addresses ---- */
 
-struct pack { struct fl_rrset *set; uint8_t *to; uint8_t alen; uint32_t ttl; struct fl_k8s_seen *seen; };
+struct pack { struct fl_rrset *set; uint8_t *to; uint8_t alen; uint32_t ttl; struct fl_seen *seen; };
 
 static bool met(const struct pack *p, const uint8_t *addr)
 {
 	if (p->seen)
-		return !fl_k8s_seen_new(p->seen, fl_hash(addr, p->alen));
+		return !fl_seen_new(p->seen, fl_hash(addr, p->alen));
 	unsigned size = RR_HEAD + p->alen;
 	for (unsigned i = 0; i < p->set->count; i++)
 		if (!memcmp(p->set->data + i * size + RR_HEAD, addr, p->alen))
@@ -100,7 +76,7 @@ static uint32_t count_family(const struct fl_k8s_draft *d, uint8_t kind, uint8_t
 
 static void pack_family(const struct fl_k8s_draft *d, struct fl_k8s_node *n, uint8_t alen, uint32_t max, uint32_t ttl, uint8_t *to)
 {
-	struct fl_k8s_seen seen = { .cap = fl_k8s_seen_cap(max) };
+	struct fl_seen seen = { .cap = fl_seen_cap(max) };
 	struct pack p = { alen == 4 ? &n->a : &n->aaaa, to, alen, ttl, max > FEW ? &seen : NULL };
 	if (p.seen)
 		seen.slot = fl_xalloc(seen.cap * sizeof *seen.slot);
@@ -246,14 +222,19 @@ static void selves_add(struct selves *s, const char *endpoint, size_t nendpoint,
 }
 
 /* CoreDNS plugin/kubernetes/ns.go: the cluster IPs of a service whose endpoint this is, or all endpoints of the slice it is in. */
-static void selves_of(struct selves *s, const struct fl_k8s_index *ix, const struct fl_k8s_node *n)
+static void selves_of(struct selves *s, const struct fl_k8s_index *ix, const struct fl_k8s_node *n, enum fl_k8s_view v)
 {
 	char name[256];
+	struct fl_ip ip;
 	if (!n->svc)
 		return;
-	for (unsigned i = 0; !n->svc->headless && i < n->svc->nip; i++)
+	bool endpoints = n->svc->headless && v != FL_K8S_OUTSIDE;
+	for (unsigned i = 0; !endpoints && v == FL_K8S_INSIDE && i < n->svc->nip; i++)
 		selves_add(s, "", 0, n, n->svc->ip[i].b, n->svc->ip[i].len);
-	for (uint32_t k = 0; n->svc->headless && k < n->nslice; k++) {
+	for (unsigned i = 0; !endpoints && v != FL_K8S_INSIDE && i < n->svc->nexternal; i++)
+		if (fl_ip_parse(n->svc->external[i], &ip))
+			selves_add(s, "", 0, n, ip.b, ip.len);
+	for (uint32_t k = 0; endpoints && k < n->nslice; k++) {
 		const struct fl_slice *sl = n->slice[k];
 		uint32_t nep = is_local(ix, sl) ? sl->nep : 0;
 		for (uint32_t i = 0; i < nep && s->n < SELVES_MAX; i++)
@@ -263,12 +244,12 @@ static void selves_of(struct selves *s, const struct fl_k8s_index *ix, const str
 	}
 }
 
-struct fl_k8s_selves *fl_k8s_selves_build(const struct fl_k8s_index *ix, size_t *bytes)
+struct fl_k8s_selves *fl_k8s_selves_build(const struct fl_k8s_index *ix, enum fl_k8s_view v, size_t *bytes)
 {
 	static const uint8_t fallback[] = "\2ns\3dns";
 	struct selves *s = fl_xalloc(sizeof *s);
 	for (unsigned i = 0; i < ix->nlocal; i++)
-		selves_of(s, ix, ix->local[i]);
+		selves_of(s, ix, ix->local[i], v);
 	for (unsigned i = 0; !ix->nlocal && i < ix->how.nlocal && i < SELVES_MAX; i++) {
 		memcpy(s->front[i], fallback, sizeof fallback - 1);
 		s->at[s->n++] = (struct fl_k8s_self){ s->front[i], sizeof fallback - 1, ix->how.local[i] };

@@ -20,7 +20,7 @@ static enum fl_verdict one_service(struct fl_k8s_ask *a, const struct fl_service
 	return set && fl_reply_add(a->q, FL_ANSWER, a->q->qname, set, false) ? fl_k8s_done(a->q) : fl_k8s_no_memory(a->q);
 }
 
-struct ptrs { struct fl_k8s_ask *a; struct fl_rrset_maker m; struct fl_k8s_seen seen; size_t used; };
+struct ptrs { struct fl_k8s_ask *a; struct fl_rrset_maker m; struct fl_seen seen; size_t used; };
 
 static void slice_names(struct ptrs *p, const struct fl_slice *s, const struct fl_ip *ip)
 {
@@ -29,7 +29,7 @@ static void slice_names(struct ptrs *p, const struct fl_slice *s, const struct f
 	const struct fl_k8s *k = p->a->k;
 	for (uint32_t i = 0; i < s->nep && p->used <= MESSAGE_MAX; i++) {
 		if (memcmp(fl_k8s_addr(s, i), ip->b, ip->len) || !fl_k8s_ready(s, i) ||
-		    !fl_k8s_name_of(&w, &svc, s, i, k->pod_names, k->primary) || !fl_k8s_seen_new(&p->seen, fl_hash(w.wire, w.n)))
+		    !fl_k8s_name_of(&w, &svc, s, i, k->pod_names, k->primary) || !fl_seen_new(&p->seen, fl_hash(w.wire, w.n)))
 			continue;
 		fl_rrset_put(&p->m, k->ttl, w.wire, w.n);
 		p->used += RR_LEAST + w.n;
@@ -47,7 +47,7 @@ static enum fl_verdict endpoints(struct fl_k8s_ask *a, const struct fl_ip *ip)
 		most += s->nep;
 	if (!most)
 		return fl_k8s_no_name(a);
-	p.seen = (struct fl_k8s_seen){ .cap = fl_k8s_seen_cap(most) };
+	p.seen = (struct fl_seen){ .cap = fl_seen_cap(most) };
 	p.seen.slot = fl_zalloc(a->q->arena, p.seen.cap * sizeof *p.seen.slot);
 	if (!p.seen.slot)
 		return fl_k8s_no_memory(a->q);

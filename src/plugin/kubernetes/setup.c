@@ -330,21 +330,27 @@ static int setup(struct fl_setup *s, void **inst)
 	return parse(s, k);
 }
 
-static void note_metadata(void *arg, const struct fl_plugin *p, void *inst)
+struct neighbours { bool metadata, external; };
+
+static void note_neighbour(void *arg, const struct fl_plugin *p, void *inst)
 {
+	struct neighbours *n = arg;
 	(void)inst;
-	*(bool *)arg |= !strcmp(p->name, "metadata");
+	n->metadata |= !strcmp(p->name, "metadata");
+	n->external |= !strcmp(p->name, "k8s_external");
 }
 
-/* Pods keep their labels only for those who can ask for them. */
+/* Pods keep their labels, and services are found by external address, only for those who can ask for that. */
 static int join(struct fl_setup *s, void *inst)
 {
 	struct fl_k8s *k = inst;
 	struct fl_err e = { "" };
+	struct neighbours n = { 0 };
 	if (fl_setup_process(s)->dry)
 		return 0;
-	if (k->pods == FL_K8S_PODS_VERIFIED)
-		fl_setup_each(s, note_metadata, &k->labels_wanted);
+	fl_setup_each(s, note_neighbour, &n);
+	k->labels_wanted = n.metadata && k->pods == FL_K8S_PODS_VERIFIED;
+	k->externals_wanted = n.external;
 	if (fl_k8s_feed(s, k, &e))
 		return fl_setup_error(s, "%s", e.msg);
 	return fl_setup_wait(s, k->startup_ns, synced, given_up);

@@ -11,7 +11,7 @@ struct srv {
 	const struct fl_k8s_node *n;
 	struct fl_k8s_walk w;
 	struct fl_rrset_maker m;
-	struct fl_k8s_seen seen;
+	struct fl_seen seen;
 	struct fl_k8s_namer name;
 	uint16_t weight;
 	size_t used;
@@ -27,7 +27,7 @@ static uint64_t target_hash(const struct srv *s) { return fl_hash_fold(s->name.w
 static void put_srv(struct srv *s, uint16_t port)
 {
 	uint8_t head[6];
-	if (full(s) || !fl_k8s_seen_new(&s->seen, target_hash(s) + port + 1))
+	if (full(s) || !fl_seen_new(&s->seen, target_hash(s) + port + 1))
 		return;
 	fl_put16(head, 0);
 	fl_put16(head + 2, s->weight);
@@ -51,7 +51,7 @@ static int run_end(struct srv *s)
 static int put_address(struct srv *s, const uint8_t *b, uint8_t len)
 {
 	uint16_t type = len == 4 ? FL_T_A : FL_T_AAAA;
-	if (full(s) || !fl_k8s_seen_new(&s->seen, target_hash(s) ^ fl_hash(b, len)))
+	if (full(s) || !fl_seen_new(&s->seen, target_hash(s) ^ fl_hash(b, len)))
 		return 0;
 	if (s->owner.len != s->name.n || s->type != type || memcmp(s->owner.wire, s->name.wire, s->name.n)) {
 		if (run_end(s))
@@ -125,7 +125,7 @@ static int begin(struct srv *s, uint64_t records, uint64_t addresses)
 {
 	s->weight = weight_of(records ? records : 1);
 	s->used = 12 + s->a->q->qname.len + 4u;
-	s->seen = (struct fl_k8s_seen){ .cap = fl_k8s_seen_cap(records + addresses) };
+	s->seen = (struct fl_seen){ .cap = fl_seen_cap(records + addresses) };
 	s->seen.slot = fl_zalloc(s->a->q->arena, s->seen.cap * sizeof *s->seen.slot);
 	size_t hint = records * (RR_LEAST + 6 + 48);
 	fl_rrset_begin(&s->m, s->a->q->arena, FL_T_SRV, FL_C_IN, hint < MESSAGE_MAX ? hint : MESSAGE_MAX);

@@ -125,7 +125,7 @@ static void soa(const struct out *o, uint32_t serial)
 /* The names of this server, and where they are. CoreDNS sends these addresses with TTL 0; a secondary could not keep them. */
 static void selves(const struct out *o)
 {
-	const struct fl_k8s_selves *s = fl_k8s_selves(o->k->index);
+	const struct fl_k8s_selves *s = fl_k8s_selves(o->k->index, FL_K8S_INSIDE);
 	for (int pass = 0; pass < 2; pass++)
 		for (unsigned i = 0; i < s->n; i++) {
 			const struct fl_k8s_self *e = &s->at[i];
@@ -161,9 +161,4 @@ static void records(void *inst, struct fl_name zone, const uint32_t *have, struc
 	soa(&o, serial);
 }
 
-const void *fl_k8s_iface(void *inst, const char *what)
-{
-	static const struct fl_transfer_ops transfer = { mine, records };
-	(void)inst;
-	return !strcmp(what, "transfer") ? &transfer : NULL;
-}
+const struct fl_transfer_ops fl_k8s_transfer = { mine, records };
