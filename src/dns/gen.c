@@ -181,6 +181,7 @@ static void group_settings(struct fl_group *gr, const struct fl_block_conf *say)
 	gr->read_ns = say->read_ns ? say->read_ns : gr->read_ns;        /* the last block that says so wins */
 	gr->write_ns = say->write_ns ? say->write_ns : gr->write_ns;
 	gr->idle_ns = say->idle_ns ? say->idle_ns : gr->idle_ns;
+	gr->max_queries = say->max_queries ? say->max_queries : gr->max_queries;
 }
 
 static int chain_make(struct fl_gen *g, struct fl_block *b, unsigned key, struct fl_group *gr, struct fl_err *e)

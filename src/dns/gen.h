@@ -45,6 +45,7 @@ struct fl_group {
 	bool other_classes, has_root;
 	uint16_t opcodes;
 	uint64_t read_ns, write_ns, idle_ns;
+	int32_t max_queries;
 	struct fl_chain none;           /* empty: answers REFUSED */
 	struct fl_stats *dropped;       /* counts of what no chain took */
 };

@@ -61,6 +61,7 @@ static void group_put(struct fl_listener *l, struct fl_group *g)
 	l->tcp.read_ns = g->read_ns ? g->read_ns : READ_S * FL_SEC;
 	l->tcp.write_ns = g->write_ns ? g->write_ns : WRITE_S * FL_SEC;
 	l->tcp.idle_ns = g->idle_ns ? g->idle_ns : IDLE_S * FL_SEC;
+	l->tcp.max_messages = g->max_queries > 0 ? (uint32_t)g->max_queries : 0;
 }
 
 static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, struct fl_group *g)

@@ -23,6 +23,7 @@ struct fl_conn {
 	uint16_t local_port, client;    /* client: its place in clients[] */
 	bool open, resting, busy;       /* busy: inside read_some() */
 	unsigned holds;
+	uint32_t taken;                 /* messages */
 	void *user;
 	struct out *out_first, *out_last;
 	size_t unsent;
@@ -102,6 +103,20 @@ static void close_conn(struct fl_conn *c)
 		li->on_gone(li);
 }
 
+/* No more messages are taken; it closes with the last answer. */
+static bool ending(const struct fl_conn *c)
+{
+	return c->li->draining || (c->li->max_messages && c->taken >= c->li->max_messages);
+}
+
+static void settle(struct fl_conn *c)
+{
+	if (c->open && ending(c) && !c->holds && !c->unsent && !c->busy)
+		close_conn(c);          /* lets it go, too */
+	else
+		let_go(c);
+}
+
 void fl_conn_hold(struct fl_conn *c) { c->holds++; }
 size_t fl_conn_unsent(const struct fl_conn *c) { return c->unsent; }
 
@@ -117,7 +132,7 @@ void fl_conn_reset(struct fl_conn *c)
 
 static void interest(struct fl_conn *c)
 {
-	bool rest = c->holds >= c->tcp->lim.max_inflight || c->unsent;
+	bool rest = c->holds >= c->tcp->lim.max_inflight || c->unsent || ending(c);
 	c->resting = rest;
 	fl_loop_change(c->tcp->loop, &c->io, (rest ? 0 : EPOLLIN) | (c->out_first ? EPOLLOUT : 0));
 }
@@ -206,10 +221,11 @@ static bool frames(struct fl_conn *c)
 {
 	uint8_t *buf = c->big ? c->big : c->in;
 	size_t at = 0;
-	while (c->open && !c->li->draining && c->have - at >= 2 && c->holds < c->tcp->lim.max_inflight && !c->unsent) {
+	while (c->open && !ending(c) && c->have - at >= 2 && c->holds < c->tcp->lim.max_inflight && !c->unsent) {
 		size_t n = (size_t)buf[at] << 8 | buf[at + 1];
 		if (c->have - at - 2 < n)
 			break;
+		c->taken++;
 		c->tcp->ops.frame(c, buf + at + 2, n);
 		at += n + 2;
 		if (c->open && !c->unsent)
@@ -274,23 +290,19 @@ static void conn_event(struct fl_io *io, uint32_t events)
 	else if (c->open && (events & EPOLLIN))
 		read_some(c);
 	c->busy = false;
-	let_go(c);
+	settle(c);
 }
 
 void fl_conn_put(struct fl_conn *c)
 {
 	c->holds--;
-	if (c->open && c->li->draining && !c->holds && !c->unsent && !c->busy) {
-		close_conn(c);
-		return;
-	}
-	if (c->open && c->resting && !c->busy && !c->unsent) {  /* room again */
+	if (c->open && !ending(c) && c->resting && !c->busy && !c->unsent) {    /* room again */
 		c->busy = true;
 		if (frames(c))
 			interest(c);
 		c->busy = false;
 	}
-	let_go(c);
+	settle(c);
 }
 
 static void timed_out(struct fl_timer *t)

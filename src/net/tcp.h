@@ -42,6 +42,7 @@ struct fl_tcp_listener {
 	struct fl_io io;
 	struct fl_tcp *tcp;
 	uint64_t read_ns, write_ns, idle_ns;    /* first message; a write that does not move; between messages */
+	uint32_t max_messages;                  /* of one connection, which closes when the last of them is answered; 0: any number */
 	unsigned conns;
 	bool draining;                          /* no message is taken any more; each connection closes when its last answer is out */
 	void (*on_gone)(struct fl_tcp_listener *li);    /* the last connection of a closed listener went; may be NULL */

@@ -1,5 +1,17 @@
-/* timeouts: how long a TCP connection may take for its first query, for a write, and between queries. */
+/* timeouts: how long a TCP connection may take for its first query, for a write, and between queries, and how many queries it may bring. */
 #include "dns/plugin.h"
+
+static int max_queries(struct fl_setup *s, struct fl_str text)
+{
+	struct fl_err e;
+	int64_t n;
+	if (fl_atoi(text, &n, &e))
+		return fl_setup_parse_error(s, "invalid value for maxtcpqueries '%.*s': %s", FL_FMT(text), e.msg);
+	if (!n || n < -1)
+		return fl_setup_parse_error(s, "maxtcpqueries provided '%lld' needs to be -1 (unlimited) or a positive integer", (long long)n);
+	fl_setup_block(s)->max_queries = n > INT32_MAX ? -1 : (int32_t)n;
+	return 0;
+}
 
 static int option(struct fl_setup *s, struct fl_disp *d)
 {
@@ -11,7 +23,7 @@ static int option(struct fl_setup *s, struct fl_disp *d)
 	if (fl_disp_args(d, &arg) != 1)
 		return fl_setup_arg_error(s);
 	if (fl_str_is(name, "maxtcpqueries"))
-		return fl_setup_later(s, "maxtcpqueries");
+		return max_queries(s, arg[0]);
 	text = arg[0];
 	if (!fl_atoi(arg[0], &v, &e))   /* without a unit: seconds (plugin/pkg/durations) */
 		text = fl_arena_printf(fl_setup_arena(s), "%.*ss", FL_FMT(arg[0]));
@@ -63,7 +75,7 @@ static const struct fl_opt opts[] = {
 	{ "read", "DURATION", "until the first query is whole; default 3s" },
 	{ "write", "DURATION", "for a write that does not move; default 5s" },
 	{ "idle", "DURATION", "between queries; default 10s" },
-	{ "maxtcpqueries", "N", "not built yet" },
+	{ "maxtcpqueries", "N", "queries on one connection, then it is closed; -1, the default: no limit" },
 	{ 0 }
 };
 

@@ -88,6 +88,8 @@ int fl_rewrite_fits(struct fl_query *q, const struct rule *r, struct fl_str name
 		*to = named ? replace_all(q->arena, name, r->from, r->to) : name;
 		break;
 	case MATCH_REGEX:
+		if (r->parts)
+			return fl_rewrite_meta(q, r, name, to);
 		return named ? fl_rewrite_groups(q, r->regex, name, r->to, to) : fl_regex_match(r->regex, fl_local(q), name, NULL);
 	}
 	return to->p ? 1 : -ENOMEM;

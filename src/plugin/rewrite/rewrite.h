@@ -1,5 +1,5 @@
 /* rewrite: asks below for something else than the client asked, and turns the answer back. setup.c reads rules, query.c applies them on the
- * way down (edns0.c: to options), reply.c on the way up (cname.c: to aliases). Names are matched as text, in lower case with the final dot, as CoreDNS matches them. */
+ * way down (edns0.c: to options, metadata.c: with labels), reply.c on the way up (cname.c: to aliases). Names are matched as text, in lower case with the final dot, as CoreDNS matches them. */
 #pragma once
 #include "dns/plugin.h"
 #include "lang/regex.h"
@@ -32,6 +32,9 @@ struct edns0 {
 	uint8_t v4, v6;                 /* subnet: bits that are told */
 };
 
+/* A piece of what a name becomes: text, a group of the pattern, or the value of a label. */
+struct meta_part { struct fl_str text; bool label; int group; struct meta_part *next; };
+
 struct rule {
 	enum rewrite_kind kind;
 	enum rewrite_match match;
@@ -41,6 +44,7 @@ struct rule {
 	struct fl_regex *regex;
 	uint16_t num_from, num_to;      /* type, class */
 	struct edns0 *edns0;
+	struct meta_part *parts;        /* instead of `to` */
 	struct edit *edits;             /* in the order of the rule */
 	struct rule *next;
 };
@@ -63,6 +67,9 @@ struct edit *fl_rewrite_edit_add(struct fl_setup *s, struct rule *r, enum rewrit
 /* edns0.c: the rule's words; then 1: done to q->ask, 0: not this rule's, -ENOMEM. */
 int fl_rewrite_edns0_setup(struct fl_setup *s, struct edns0 **out, const struct fl_str *arg, unsigned n);
 int fl_rewrite_edns0(struct fl_query *q, const struct edns0 *e);
+/* metadata.c; the second as fl_rewrite_fits(); -EINVAL: too long for any name. */
+int fl_rewrite_meta_setup(struct fl_setup *s, struct rule *r, struct fl_str to);
+int fl_rewrite_meta(struct fl_query *q, const struct rule *r, struct fl_str name, struct fl_str *to);
 /* cname.c; the second from reply(), before anything is edited: 0, or -errno for fl_yield(). */
 int fl_rewrite_cname_setup(struct fl_setup *s, struct rule *r, const struct fl_str *arg, unsigned n);
 int fl_rewrite_cname(struct fl_query *q, const struct edit *edits);

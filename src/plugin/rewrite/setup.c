@@ -113,9 +113,11 @@ static int name_rule(struct fl_setup *s, struct rule *r, const struct fl_str *ar
 		return fl_setup_error(s, "too few arguments for a name rule");
 	int m = n == 2 ? MATCH_EXACT : fl_rewrite_match_of(arg[0]);
 	unsigned at = n == 2 ? 0 : 1;
-	if (n > 3 && fl_str_is(arg[3], "metadata"))
-		return m == MATCH_REGEX ? fl_setup_later(s, "metadata") : fl_setup_error(s, "metadata is only supported for regex name rules");
-	int ret = n > 3 ? answers(s, r, m < 0 ? "name" : match_names[m], arg + 3, n - 3) : 0;
+	bool meta = n > 3 && fl_str_is(arg[3], "metadata");
+	if (meta && m != MATCH_REGEX)
+		return fl_setup_error(s, "metadata is only supported for regex name rules");
+	unsigned rest = 3 + meta;
+	int ret = n > rest ? answers(s, r, m < 0 ? "name" : match_names[m], arg + rest, n - rest) : 0;
 	if (ret)
 		return ret;
 	if (m < 0)
@@ -124,8 +126,10 @@ static int name_rule(struct fl_setup *s, struct rule *r, const struct fl_str *ar
 	r->match = (enum rewrite_match)m;
 	r->from = m == MATCH_REGEX ? arg[at] : fl_rewrite_normalize(s, arg[at]);
 	r->to = fl_rewrite_normalize(s, arg[at + 1]);
-	if (m == MATCH_REGEX && !(r->regex = pattern(arg[at], arg[at + 1], &e)))
+	if (m == MATCH_REGEX && !(r->regex = pattern(arg[at], meta ? FL_STR("") : arg[at + 1], &e)))
 		return fl_setup_error(s, "%s", e.msg);
+	if (meta && (ret = fl_rewrite_meta_setup(s, r, arg[at + 1])))
+		return ret;
 	r->auto_answer |= m == MATCH_EXACT;
 	if (m == MATCH_SUFFIX && r->auto_answer) {      /* the suffixes in the opposite order do for all names */
 		struct edit *ed = fl_zalloc(fl_setup_arena(s), sizeof *ed);

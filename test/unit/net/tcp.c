@@ -157,12 +157,38 @@ static void test_room(void **state)
 	close(fd);
 }
 
+static void test_max_messages(void **state)
+{
+	(void)state;
+	li.max_messages = 2;
+	int fd = client(1);
+	assert_int_equal(write(fd, "\0\1a\0\1b\0\1c", 9), 9);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(frames, 2);            /* nobody held them: it closes at once */
+	assert_int_equal(closed, 1);
+	close(fd);
+	int two = client(1);
+	assert_int_equal(write(two, "\0\1a", 3), 3);
+	fl_loop_run_until_idle(loop);
+	struct fl_conn *c = last;
+	fl_conn_hold(c);
+	assert_int_equal(write(two, "\0\1b\0\1c", 6), 6);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(frames, 4);
+	assert_int_equal(closed, 1);            /* one is still in work */
+	fl_conn_send(c, (const uint8_t *)"x", 1);
+	fl_conn_put(c);
+	assert_int_equal(closed, 2);
+	close(two);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one_client, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_all_clients, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_room, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_max_messages, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
