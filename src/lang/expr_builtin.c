@@ -210,30 +210,11 @@ static struct nature overloads(struct checker *c, struct node *n)
 {
 	const struct builtin *b = n->builtin;
 	struct complaint why = { 0 };
-	struct nature t[FL_EXPR_ARGS + 1];
-	unsigned seen = n->n < FL_COUNT(t) ? n->n : FL_COUNT(t);
-	char text[100], other[100];
-	for (unsigned i = 0; i < n->n; i++) {
-		struct nature arg = fl_expr_check(c, n->kid[i]);
-		if (i < seen)
-			t[i] = arg;
-	}
-	for (unsigned o = 0; o < FL_COUNT(b->types) && b->types[o]; o++) {
-		size_t want = strlen(b->types[o]) - 1;
+	for (unsigned i = 0; i < FL_COUNT(b->types) && b->types[i]; i++) {
 		why = (struct complaint){ 0 };
-		if (n->n != want)
-			fl_expr_complain(&why, n->at, "%s arguments to call %s", n->n > want ? "too many" : "not enough", b->name);
-		for (unsigned i = 0; i < seen && !why.set; i++) {
-			struct nature to = fl_expr_nature_letter(b->types[o][i + 1]);
-			if (t[i].k == T_NIL && to.k != T_ANY)
-				fl_expr_complain(&why, n->kid[i]->at, "cannot use nil as argument (type %s) to call %s",
-						 fl_expr_nature_text(other, to), b->name);
-			else if (t[i].k != T_NIL && !fl_expr_nature_assignable(t[i], to) && !fl_expr_nature_unknown(t[i]))
-				fl_expr_complain(&why, n->kid[i]->at, "cannot use %s as argument (type %s) to call %s ",
-						 fl_expr_nature_text(text, t[i]), fl_expr_nature_text(other, to), b->name);
-		}
+		struct nature t = fl_expr_check_call(c, b->types[i], n, &why);
 		if (!why.set)
-			return fl_expr_nature_letter(b->types[o][0]);
+			return t;
 	}
 	return fl_expr_check_error(c, why.at, "%s", why.msg);
 }

@@ -170,14 +170,31 @@ static struct nature pointer(struct checker *c, struct node *n)
 
 /* ---- operators ---- */
 
+/* -1 is a literal too. */
+static void negate(struct node *n)
+{
+	struct fl_expr_value v = n->kid[0]->value;
+	if (!n->kid[0]->constant || (v.type != FL_EXPR_INT && v.type != FL_EXPR_FLOAT))
+		return;
+	if (n->op == OP_MINUS && v.type == FL_EXPR_INT)
+		v.i = (int64_t)-(uint64_t)v.i;
+	else if (n->op == OP_MINUS)
+		v.f = -v.f;
+	n->kind = X_CONST;
+	n->value = v;
+	n->constant = true;
+}
+
 static struct nature unary(struct checker *c, struct node *n)
 {
 	char text[100];
 	struct nature t = fl_expr_check(c, n->kid[0]);
 	if (n->op == OP_NOT && (t.k == T_BOOL || fl_expr_nature_unknown(t)))
 		return OF(T_BOOL);
-	if (n->op != OP_NOT && (is_number(t) || fl_expr_nature_unknown(t)))
+	if (n->op != OP_NOT && (is_number(t) || fl_expr_nature_unknown(t))) {
+		negate(n);
 		return is_number(t) ? t : unknown;
+	}
 	return fl_expr_check_error(c, n->at, "invalid operation: %.*s (mismatched type %s)", FL_FMT(n->text),
 				   fl_expr_nature_text(text, t));
 }

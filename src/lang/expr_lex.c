@@ -359,8 +359,7 @@ static void slash(struct lexer *l)
 
 static void dot(struct lexer *l)
 {
-	if (digit(peek(l))) {
-		l->end = l->start;
+	if (digit(peek(l))) {                   /* .5, and as in expr .0x1f and .5.5, which are no numbers */
 		number(l);
 		return;
 	}

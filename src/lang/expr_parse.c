@@ -253,7 +253,8 @@ static struct node *map_key(struct parser *p)
 	char text[240];
 	if (p->cur.kind == TOK_NUMBER || p->cur.kind == TOK_STRING || p->cur.kind == TOK_NAME) {
 		key = text_node(p, p->cur.text, p->cur.at);
-		next(p);
+		if (key)
+			next(p);
 	} else if (at_bracket(p, "(")) {
 		key = expression(p, 0);
 	} else {
