@@ -20,6 +20,13 @@ void fl_source_api_alive(struct fl_source_api *a)
 			fl_reflector_hurry(&a->reflector[k]);
 }
 
+void fl_source_api_room(struct fl_source_api *a)
+{
+	for (int k = 0; k < FL_KINDS; k++)
+		if (a->reflector[k].res && fl_reflector_room(&a->reflector[k]))
+			return;
+}
+
 void fl_source_api_state(struct fl_source_api *a)
 {
 	bool all = true;
@@ -66,6 +73,7 @@ struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *l
 		return NULL;
 	}
 	fl_rng_init(&a->rng, 0);
+	fl_limit_init(&a->limit, cfg->qps, cfg->burst, cfg->max_inflight, fl_loop_now(loop));
 	const char *watchlist = getenv("KUBE_FEATURE_WatchListClient");
 	a->no_watchlist = watchlist && !strcmp(watchlist, "false");
 	a->user_agent = copy(fl_str(cfg->user_agent ? cfg->user_agent : "fairlead/" FL_VERSION));

@@ -22,10 +22,22 @@ static struct fl_source_state *state(struct fl_reflector *r) { return fl_store_s
 
 /* ---- from phase to phase ---- */
 
+/* The head is there, or will never be. */
+static void give_slot(struct fl_reflector *r)
+{
+	if (!r->slot)
+		return;
+	r->slot = false;
+	fl_limit_give(&r->api->limit);
+	fl_source_api_room(r->api);
+}
+
 /* What was being read is over. */
 static void drop(struct fl_reflector *r)
 {
+	r->throttled = false;
 	fl_http_cancel(&r->req);
+	give_slot(r);
 	fl_timer_clear(r->api->loop, &r->timer);
 	fl_decoder_destroy(r->dec);
 	r->dec = NULL;
@@ -291,6 +303,7 @@ static void on_head(struct fl_http_req *req)
 	struct fl_reflector *r = of(req);
 	const struct fl_http_head *h = &req->head;
 	fl_kube_count_request(r->api->config.authority, h->status);
+	give_slot(r);
 	r->heard_ns = now(r);
 	if (h->status != 200)
 		return;
@@ -355,6 +368,7 @@ static void on_end(struct fl_http_req *req, int err, const char *why)
 {
 	struct fl_reflector *r = of(req);
 	char text[512];
+	give_slot(r);
 	if (err) {
 		if (!req->head.status)
 			fl_kube_count_request(r->api->config.authority, 0);
@@ -382,6 +396,25 @@ static const struct fl_http_ops http_ops = { on_head, on_body, on_end };
 
 /* ---- asking ---- */
 
+/* false: the limit says later, and the timer will ask again. */
+static bool may_ask(struct fl_reflector *r, enum fl_phase phase)
+{
+	uint64_t since = r->throttled ? r->throttled_ns : now(r), wait = fl_limit_take(&r->api->limit, phase != FL_LIST, now(r));
+	r->throttled = wait > 0;
+	r->throttled_ns = since;
+	r->next = phase;
+	if (!wait) {
+		r->slot = true;
+		if (phase == FL_LIST && r->api->limit.rate > 0)
+			fl_kube_observe_limit(r->api->config.authority, now(r) - since);
+		return true;
+	}
+	fl_timer_clear(r->api->loop, &r->timer);
+	if (wait < UINT64_MAX)          /* else a slot's return */
+		fl_timer_set(r->api->loop, &r->timer, now(r) + wait);
+	return false;
+}
+
 static void ask(struct fl_reflector *r, enum fl_phase phase)
 {
 	struct fl_source_api *a = r->api;
@@ -389,6 +422,8 @@ static void ask(struct fl_reflector *r, enum fl_phase phase)
 		phase = FL_LIST;
 		r->refused = true;
 	}
+	if (!may_ask(r, phase))
+		return;
 	bool newest = r->forget || !*r->rv;
 	struct fl_question q = {
 		.phase = phase, .prefix = a->config.prefix, .rv = newest ? "" : r->rv, .cont = r->cont ? r->cont : "",
@@ -454,6 +489,10 @@ static void silent(struct fl_reflector *r)
 static void on_timer(struct fl_timer *t)
 {
 	struct fl_reflector *r = (struct fl_reflector *)((char *)t - offsetof(struct fl_reflector, timer));
+	if (r->throttled) {
+		ask(r, r->next);
+		return;
+	}
 	if (r->phase == FL_REST) {
 		if (r->then != FL_LIST) {
 			free(r->cont);
@@ -489,10 +528,18 @@ void fl_reflector_relist(struct fl_reflector *r)
 	rest(r, 0, FL_WATCHLIST);
 }
 
+bool fl_reflector_room(struct fl_reflector *r)
+{
+	if (!r->throttled || r->timer.on)
+		return false;
+	fl_timer_set(r->api->loop, &r->timer, now(r));
+	return true;
+}
+
 void fl_reflector_hurry(struct fl_reflector *r)
 {
 	uint64_t soon = now(r) + fl_rng_below(&r->api->rng, 50) * FL_MS;
-	if (r->phase == FL_REST && !r->told_to_wait && r->timer.on && r->timer.at_ns > soon && r->lost_ns)
+	if (r->phase == FL_REST && !r->throttled && !r->told_to_wait && r->timer.on && r->timer.at_ns > soon && r->lost_ns)
 		fl_timer_set(r->api->loop, &r->timer, soon);
 }
 

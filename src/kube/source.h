@@ -14,6 +14,7 @@ struct fl_source_config {
 	struct fl_str endpoint;                 /* "http://…" or "https://…"; "": kubeconfig, or in-cluster */
 	struct fl_str tls_cert, tls_key, tls_ca;        /* files, with endpoint */
 	struct fl_str kubeconfig, context;
+	double qps; unsigned burst, max_inflight;       /* limit.h; 0: none */
 	/* manifests */
 	struct fl_str manifests;                /* a folder; "": the API server */
 	/* both */

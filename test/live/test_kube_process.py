@@ -145,3 +145,26 @@ def test_bad_configuration(tmp_path, api, says):
     (tmp_path / "Corefile").write_text(COREFILE.replace("{port}", "0").replace("{api}", api) % "")
     p = subprocess.run([BINARY], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
     assert p.returncode == 1 and says in p.stderr
+
+
+def test_lists_at_their_rate(api):
+    api.set(watchlist=False)
+    with Server(COREFILE % "", api="endpoint " + api.url + "\n    apiserver_qps 2\n    apiserver_burst 1") as s:
+        assert ask(s, "a") == "10.0.0.1"
+        lists = sorted(r["at"] for r in api.requests() if r["verb"] == "list" and r["status"] == 200)
+        assert len(lists) == 3 and all(0.4 < b - a < 1.5 for a, b in zip(lists, lists[1:])), lists
+        assert sum(r["verb"] == "watch" for r in api.requests()) >= 3
+
+
+def test_one_request_at_a_time(api):
+    api.fault("hang", "services")               # whoever asks for services gets no head for a while
+    with Server(COREFILE % "", api="endpoint " + api.url + "\n    apiserver_max_inflight 1\n    startup_timeout 1s") as s:
+        asked = [r["path"].rsplit("/", 1)[-1] for r in api.requests()]
+        assert asked[-1] == "services" or len(asked) < 3, asked         # nobody overtakes it
+        before = len(asked)
+        time.sleep(0.5)
+        assert len(api.requests()) == before
+        api.heal()
+        becomes(s, "a", "10.0.0.1")
+        paths = {r["path"].rsplit("/", 1)[-1] for r in api.requests()}
+        assert paths == {"namespaces", "services", "endpointslices"}

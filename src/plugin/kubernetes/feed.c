@@ -52,8 +52,8 @@ static struct fl_str feed_key(struct fl_setup *s, const struct fl_k8s *k)
 	const struct fl_str part[] = { c->endpoint, c->tls_cert, c->tls_key, c->tls_ca, c->kubeconfig, c->context, c->manifests,
 				       c->labels, c->namespace_labels };
 	struct fl_str key =
-	    fl_arena_printf(fl_setup_arena(s), "kubernetes store %d%d%d%d%d%d", k->pod_names, k->zonal, k->labels_wanted,
-			    k->noendpoints, k->pods == FL_K8S_PODS_VERIFIED, k->multicluster.n > 0);
+	    fl_arena_printf(fl_setup_arena(s), "kubernetes store %d%d%d%d%d%d %g %u %u", k->pod_names, k->zonal, k->labels_wanted,
+			    k->noendpoints, k->pods == FL_K8S_PODS_VERIFIED, k->multicluster.n > 0, c->qps, c->burst, c->max_inflight);
 	for (unsigned i = 0; i < FL_COUNT(part); i++)
 		key = fl_arena_printf(fl_setup_arena(s), "%.*s %zu:%.*s", FL_FMT(key), part[i].n, FL_FMT(part[i]));
 	return key;

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #define WHO "plugin/kubernetes"
-enum { TTL_DEFAULT = 5, TTL_MAX = 3600, STARTUP_S = 5, WAIT_LOG_MS = 500 };
+enum { TTL_DEFAULT = 5, TTL_MAX = 3600, STARTUP_S = 5, WAIT_LOG_MS = 500, QPS_MOST = 1000000 };
 
 /* ---- options ---- */
 
@@ -162,8 +162,7 @@ static int opt_startup_timeout(struct option *o)
 	return 0;
 }
 
-/* Limits of the API client, not built yet: the arguments are checked as CoreDNS does (plugin/kubernetes/setup.go), then
- * the option is refused by name. */
+/* Limits of the API client; 0 is none. */
 static int opt_limit(struct option *o)
 {
 	struct fl_err e;
@@ -181,7 +180,15 @@ static int opt_limit(struct option *o)
 		return fl_setup_parse_error(o->s, "invalid %.*s \"%.*s\": %s", FL_FMT(o->name), FL_FMT(o->arg[0]), e.msg);
 	if (v < 0 || d < 0)
 		return fl_setup_parse_error(o->s, "%.*s must be >= 0", FL_FMT(o->name));
-	return fl_setup_later(o->s, fl_arena_str(fl_setup_arena(o->s), o->name).p);
+	struct fl_source_config *c = &o->k->source;
+	unsigned n = v > INT32_MAX ? INT32_MAX : (unsigned)v;
+	if (qps)
+		c->qps = d <= QPS_MOST ? d : 0; /* inf */
+	else if (fl_str_is(o->name, "apiserver_burst"))
+		c->burst = n;
+	else
+		c->max_inflight = n;
+	return 0;
 }
 
 static const struct fl_opt opts[] = {
@@ -202,9 +209,9 @@ static const struct fl_opt opts[] = {
 	{ "multicluster", "[ZONE...]", "zones of ServiceImports" },
 	{ "fallthrough", "[ZONE...]", "what is not there goes to the next plugin" },
 	{ "startup_timeout", "DURATION", "how long a start waits for the API server" },
-	{ "apiserver_qps", "RATE", "checked, not built yet" },
-	{ "apiserver_burst", "N", "checked, not built yet" },
-	{ "apiserver_max_inflight", "N", "checked, not built yet" },
+	{ "apiserver_qps", "RATE", "lists a second, at most (with apiserver_burst alone: 5)" },
+	{ "apiserver_burst", "N", "lists at once (with apiserver_qps alone: 10)" },
+	{ "apiserver_max_inflight", "N", "requests that wait for the head of their answer" },
 	{ NULL, NULL, NULL },
 };
 static int (*const opt_fn[FL_COUNT(opts)])(struct option *o) = {
