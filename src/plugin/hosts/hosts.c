@@ -30,6 +30,17 @@ static const struct fl_metric_def reload_def = { "coredns_hosts_reload_timestamp
 
 /* ---- the file ---- */
 
+/* Nothing in it is a line of a hosts file: what was read before is worth more. */
+static bool is_garbage(const struct hosts *h, const struct fl_hosts *now)
+{
+	struct fl_hosts_lines l = fl_hosts_lines(now);
+	if (l.odd && l.good)
+		fl_log(FL_WARN, "plugin/hosts", "Hosts file \"%s\": %u lines do not begin with an address (line %u first), left out", h->path, l.odd, l.first);
+	else if (l.odd)
+		fl_log(FL_ERROR, "plugin/hosts", "Hosts file \"%s\" is none: none of its %u lines begins with an address", h->path, l.odd);
+	return l.odd && !l.good;
+}
+
 /* Looks at the file, and reads it when time or size changed. One that is missing or cannot be read leaves things as they are. */
 static void look(void *inst)
 {
@@ -48,14 +59,18 @@ static void look(void *inst)
 	}
 	struct fl_hosts *was = h->file, *now = fl_hosts_parse(text, &h->how);
 	fl_arena_finish(&a);
+	h->size = st.st_size;
+	h->mtime = st.st_mtim;
+	if (is_garbage(h, now) && was) {
+		free(now);
+		return;
+	}
 	fl_log(FL_DEBUG, "plugin/hosts", "Parsed hosts file into %zu entries", fl_hosts_entries(now));
 	fl_rcu_set(&h->file, now);
 	if (was) {
 		fl_rcu_free_later(&h->old, was, fl_hosts_bytes(was));
 		fl_rcu_reclaim(&h->old);
 	}
-	h->size = st.st_size;
-	h->mtime = st.st_mtim;
 	fl_grid_set(h->entries, (double)(fl_hosts_entries(now) + fl_hosts_entries(h->inline_)));
 	fl_grid_set(fl_metric_plain(&reload_def), (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec / 1e9);
 }

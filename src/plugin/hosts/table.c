@@ -12,6 +12,7 @@ struct reading {
 	struct line *line; size_t n, cap;
 	uint8_t *names; size_t nnames, cap_names;
 	const struct fl_hosts_how *how;
+	struct fl_hosts_lines lines;
 };
 
 static bool space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -65,10 +66,15 @@ static void read_line(struct reading *r, struct fl_str text, unsigned number)
 			fl_log(FL_ERROR, "plugin/hosts", "%s, line %u: %s longer than %d bytes, dropping the %s", r->how->source, number,
 			       first ? "address" : "name", FIELD, first ? "line" : "name");
 			if (first)
+				r->lines.first = r->lines.odd++ ? r->lines.first : number;
+			if (first)
 				return;
 		} else if (!first) {
 			add(r, &a, field);
-		} else if (!address(field, &a)) {
+		} else if (address(field, &a)) {
+			r->lines.good++;
+		} else {
+			r->lines.first = r->lines.odd++ ? r->lines.first : number;
 			return;
 		}
 	}
@@ -80,6 +86,7 @@ struct by_name { uint64_t hash; const uint8_t *name; uint8_t len; struct fl_rrse
 struct by_addr { uint64_t hash; struct fl_addr addr; struct fl_rrset ptr; };
 struct fl_hosts {
 	size_t bytes, entries;
+	struct fl_hosts_lines lines;
 	uint32_t mask, nname, naddr;
 	struct by_name *name;
 	struct by_addr *addr;
@@ -209,6 +216,7 @@ struct fl_hosts *fl_hosts_parse(struct fl_str text, const struct fl_hosts_how *h
 		read_line(&r, line, number);
 	}
 	struct fl_hosts *h = build(&r);
+	h->lines = r.lines;
 	free(r.line);
 	free(r.names);
 	return h;
@@ -216,6 +224,7 @@ struct fl_hosts *fl_hosts_parse(struct fl_str text, const struct fl_hosts_how *h
 
 size_t fl_hosts_bytes(const struct fl_hosts *h) { return h->bytes; }
 size_t fl_hosts_entries(const struct fl_hosts *h) { return h->entries; }
+struct fl_hosts_lines fl_hosts_lines(const struct fl_hosts *h) { return h->lines; }
 
 /* ---- looking up ---- */
 
