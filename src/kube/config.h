@@ -10,6 +10,10 @@
 /* PEM given by file or by value; both NULL: none. */
 struct fl_kube_pem { const char *file; struct fl_str data; };
 
+/* Who to be instead (as, as-uid, as-groups, as-user-extra), as headers of every request; names in lower case. */
+enum { FL_KUBE_HEADERS = 24 };
+struct fl_kube_header { const char *name, *value; };
+
 struct fl_kube_config {
 	struct fl_arena mem;            /* all strings */
 	bool tls, insecure;
@@ -22,6 +26,7 @@ struct fl_kube_config {
 	struct fl_kube_pem ca, cert, key;
 	const char *token, *token_file; /* NULL: none; the file wins */
 	const char *username, *password;
+	struct fl_kube_header header[FL_KUBE_HEADERS]; unsigned nheader;
 };
 
 /* Zeroed before; finish it in any case. 0 or -EINVAL. */

@@ -176,10 +176,91 @@ static void read_cluster(struct file *f, const yaml_node_t *c, const char *name)
 	k->tls_name = tls_name ? tls_name : "";
 }
 
+/* ---- impersonation (client-go transport/round_trippers.go) ---- */
+
+static void put_header(struct file *f, const char *name, struct fl_str value)
+{
+	struct fl_kube_config *k = f->k;
+	bool odd = false;
+	for (size_t i = 0; i < value.n; i++)
+		odd |= (uint8_t)value.p[i] < ' ' || value.p[i] == 0x7f;
+	if (k->nheader == FL_KUBE_HEADERS || odd) {
+		if (!f->bad)
+			fl_err_set(f->e, odd ? "error loading config file \"%s\": invalid header field value for \"%s\"" :
+				   "error loading config file \"%s\": more headers than can be sent: %s", f->path, name);
+		f->bad = true;
+		return;
+	}
+	k->header[k->nheader++] = (struct fl_kube_header){ name, fl_arena_str(&k->mem, value).p };
+}
+
+/* Each text of a list. */
+static void put_headers(struct file *f, const char *name, const yaml_node_t *seq, const char *where)
+{
+	if (seq && seq->type != YAML_SEQUENCE_NODE)
+		wrong_type(f, seq, where, "[]string");
+	if (!seq || seq->type != YAML_SEQUENCE_NODE)
+		return;
+	for (yaml_node_item_t *i = seq->data.sequence.items.start; i < seq->data.sequence.items.top; i++) {
+		const yaml_node_t *n = yaml_document_get_node(&f->doc, *i);
+		if (strcmp(type_of(n), "string"))
+			wrong_type(f, n, where, "string");
+		else
+			put_header(f, name, text_of(n));
+	}
+}
+
+/* impersonate-extra-KEY: what may not stand in a header's name is percent-encoded. */
+static const char *extra_name(struct file *f, struct fl_str key)
+{
+	static const char hex[] = "0123456789abcdef", good[] = "abcdefghijklmnopqrstuvwxyz0123456789!#$&'*+-.^_`|~";
+	char *to = fl_alloc(&f->k->mem, sizeof "impersonate-extra-" + 3 * key.n), *p = to;
+	if (!to)
+		return NULL;
+	p = stpcpy(p, "impersonate-extra-");
+	for (size_t i = 0; i < key.n; i++) {
+		uint8_t c = fl_lower((uint8_t)key.p[i]);
+		if (c && strchr(good, c)) {
+			*p++ = (char)c;
+			continue;
+		}
+		*p++ = '%';
+		*p++ = hex[c >> 4];
+		*p++ = hex[c & 15];
+	}
+	*p = 0;
+	return to;
+}
+
+static void read_impersonation(struct file *f, const yaml_node_t *u, const char *user)
+{
+	const char *as = string(f, u, "AuthInfo.users.user.as"), *uid = string(f, u, "AuthInfo.users.user.as-uid");
+	const yaml_node_t *groups = get(f, u, "as-groups"), *extra = get(f, u, "as-user-extra");
+	if (!as && (uid || groups || extra) && !f->bad) {
+		fl_err_set(f->e, "invalid configuration: requesting uid, groups or user-extra for %s without impersonating a user", user);
+		f->bad = true;
+	}
+	if (as)
+		put_header(f, "impersonate-user", fl_str(as));
+	if (uid)
+		put_header(f, "impersonate-uid", fl_str(uid));
+	put_headers(f, "impersonate-group", groups, "AuthInfo.users.user.as-groups");
+	if (extra && extra->type != YAML_MAPPING_NODE)
+		wrong_type(f, extra, "AuthInfo.users.user.as-user-extra", "map[string][]string");
+	if (!extra || extra->type != YAML_MAPPING_NODE)
+		return;
+	for (yaml_node_pair_t *p = extra->data.mapping.pairs.start; p < extra->data.mapping.pairs.top; p++) {
+		const yaml_node_t *key = yaml_document_get_node(&f->doc, p->key);
+		const char *name = key->type == YAML_SCALAR_NODE ? extra_name(f, text_of(key)) : NULL;
+		if (name)
+			put_headers(f, name, yaml_document_get_node(&f->doc, p->value), "AuthInfo.users.user.as-user-extra");
+	}
+}
+
 static void read_user(struct file *f, const yaml_node_t *u, const char *name)
 {
 	struct fl_kube_config *k = f->k;
-	static const char *const later[] = { "exec", "auth-provider", "as", "as-uid", "as-groups", "as-user-extra", NULL };
+	static const char *const later[] = { "exec", "auth-provider", NULL };
 	const char *key = first_key(f, u, later);
 	if (key && !f->bad) {
 		fl_err_set(f->e, "error loading config file \"%s\": %s of user \"%s\" is not supported yet", f->path, key, name);
@@ -191,6 +272,7 @@ static void read_user(struct file *f, const yaml_node_t *u, const char *name)
 	k->token_file = path(f, u, "AuthInfo.users.user.tokenFile");
 	k->username = string(f, u, "AuthInfo.users.user.username");
 	k->password = string(f, u, "AuthInfo.users.user.password");
+	read_impersonation(f, u, name);
 }
 
 static int check_kind(struct file *f)

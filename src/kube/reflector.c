@@ -439,13 +439,16 @@ static void ask(struct fl_reflector *r, enum fl_phase phase)
 	char path[PATH_MAX_LEN];
 	size_t n = fl_question_path(path, sizeof path - 1, r->res, &q);
 	path[n] = 0;
-	struct fl_http_header h[3] = {
+	struct fl_http_header h[3 + FL_KUBE_HEADERS] = {
 		{ "accept", fl_str(r->res->json ? "application/json" : "application/vnd.kubernetes.protobuf,application/json") },
 		{ "user-agent", fl_str(a->user_agent) },
 	};
 	const char *who = fl_kube_auth_header(&a->auth, now(r));
+	unsigned nh = 2;
 	if (who)
-		h[2] = (struct fl_http_header){ "authorization", fl_str(who) };
+		h[nh++] = (struct fl_http_header){ "authorization", fl_str(who) };
+	for (unsigned i = 0; i < a->config.nheader; i++)
+		h[nh++] = (struct fl_http_header){ a->config.header[i].name, fl_str(a->config.header[i].value) };
 	r->phase = phase;
 	r->asked_ns = r->heard_ns = now(r);
 	r->events = 0;
@@ -455,7 +458,7 @@ static void ask(struct fl_reflector *r, enum fl_phase phase)
 		fail(r, "the request would be too long", 0);
 		return;
 	}
-	fl_http_get(a->client, &r->req, path, h, who ? 3 : 2);
+	fl_http_get(a->client, &r->req, path, h, nh);
 	fl_timer_set(a->loop, &r->timer, now(r) + FRESH_NS);
 }
 

@@ -5,7 +5,7 @@
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 
-enum { STREAM_WINDOW = 1 << 20, CONN_WINDOW = 4 << 20, HEADERS_MAX = 16, FILL = 32 * 1024 };
+enum { STREAM_WINDOW = 1 << 20, CONN_WINDOW = 4 << 20, HEADERS_MAX = 40, FILL = 32 * 1024 };
 
 static struct fl_http_req *request(nghttp2_session *s, int32_t stream) { return nghttp2_session_get_stream_user_data(s, stream); }
 

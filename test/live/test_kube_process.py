@@ -168,3 +168,25 @@ def test_one_request_at_a_time(api):
         becomes(s, "a", "10.0.0.1")
         paths = {r["path"].rsplit("/", 1)[-1] for r in api.requests()}
         assert paths == {"namespaces", "services", "endpointslices"}
+
+
+def test_as_somebody_else_and_secrets_stay_so(tmp_path):
+    pki = make_certificates(tmp_path / "pki")
+    with FakeAPI(tls=pki, token="secret-of-u") as a:
+        a.put("namespaces", {"metadata": {"name": "d"}})
+        a.put("services", service("a", "10.0.0.1"))
+        (tmp_path / "kubeconfig").write_text(
+            f"clusters: [{{name: k, cluster: {{server: '{a.url}', certificate-authority: pki/ca.crt}}}}]\n"
+            "users: [{name: u, user: {token: secret-of-u, as: jane, as-groups: [dev], as-user-extra: {acme.com/x: [y]}}}]\n"
+            "contexts: [{name: c, context: {cluster: k, user: u}}]\n")
+        with Server(COREFILE % "debug", api=f"kubeconfig {tmp_path}/kubeconfig c") as s:
+            assert ask(s, "a") == "10.0.0.1"
+            for r in a.requests():
+                h = {k.lower(): v for k, v in r["headers"].items()}
+                assert (h["impersonate-user"], h["impersonate-group"], h["impersonate-extra-acme.com%2fx"]) == ("jane", "dev", "y")
+                assert h["authorization"] == "Bearer secret-of-u"
+            a.set(token="another")
+            a.drop()
+            s.wait_log("Unauthorized")
+            assert ask(s, "a") == "10.0.0.1"
+            assert "secret-of-u" not in s.log()

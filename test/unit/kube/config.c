@@ -108,6 +108,18 @@ static void test_good(void **state)
 	assert_string_equal(k.username, "me");
 	assert_string_equal(k.password, "secret");
 	fl_kube_config_finish(&k);
+	/* somebody else */
+	assert_int_equal(load(&k, CONTEXT CLUSTER("") USER("as: jane, as-uid: '7', as-groups: [dev, ops], "
+		"as-user-extra: {Scopes: [a, b], acme.com/project x: [p]}"), "", &e), 0);
+	static const char *const headers[][2] = { { "impersonate-user", "jane" }, { "impersonate-uid", "7" }, { "impersonate-group", "dev" },
+		{ "impersonate-group", "ops" }, { "impersonate-extra-scopes", "a" }, { "impersonate-extra-scopes", "b" },
+		{ "impersonate-extra-acme.com%2fproject%20x", "p" } };
+	assert_int_equal(k.nheader, FL_COUNT(headers));
+	for (unsigned i = 0; i < k.nheader; i++) {
+		assert_string_equal(k.header[i].name, headers[i][0]);
+		assert_string_equal(k.header[i].value, headers[i][1]);
+	}
+	fl_kube_config_finish(&k);
 	/* a server without scheme is http */
 	assert_int_equal(load(&k, "clusters: [{name: k, cluster: {server: 'h:1'}}]\n" CONTEXT, "", &e), 0);
 	assert_false(k.tls);
@@ -158,7 +170,16 @@ static void test_refused(void **state)
 			"error loading config file \"F\": proxy-url of cluster \"k\" is not supported yet" },
 		{ CONTEXT CLUSTER("") USER("exec: {command: x}"), "",
 			"error loading config file \"F\": exec of user \"u\" is not supported yet" },
-		{ CONTEXT CLUSTER("") USER("as: x"), "", "error loading config file \"F\": as of user \"u\" is not supported yet" },
+		{ CONTEXT CLUSTER("") USER("as-groups: [x]"), "",
+			"invalid configuration: requesting uid, groups or user-extra for u without impersonating a user" },
+		{ CONTEXT CLUSTER("") USER("as: \"x\\ny: z\""), "",
+			"error loading config file \"F\": invalid header field value for \"impersonate-user\"" },
+		{ CONTEXT CLUSTER("") USER("as: x, as-groups: y"), "",
+			"error loading config file \"F\": json: cannot unmarshal string into Go struct field "
+			"AuthInfo.users.user.as-groups of type []string" },
+		{ CONTEXT CLUSTER("") USER("as: x, as-groups: [5]"), "",
+			"error loading config file \"F\": json: cannot unmarshal number into Go struct field "
+			"AuthInfo.users.user.as-groups of type string" },
 		{ CONTEXT CLUSTER("") USER("auth-provider: {name: gcp}"), "",
 			"error loading config file \"F\": auth-provider of user \"u\" is not supported yet" },
 		{ CONTEXT CLUSTER("") "users: [{name: u, user: {}}, {name: u, user: {}}]\n", "",
