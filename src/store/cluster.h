@@ -10,7 +10,7 @@ struct fl_cluster_ops {
 	bool (*exposed)(void *inst, struct fl_str ns);          /* letter case does not matter, here and below */
 	bool (*service)(void *inst, struct fl_str ns, struct fl_str name, struct fl_cluster_service *to);       /* false: none, or not exposed */
 	void (*services)(void *inst, void (*fn)(void *arg, const struct fl_cluster_service *s), void *arg);     /* all that are exposed */
-	/* Those with this external address, by namespace and name, at most cap; how many. */
+	/* Those with this external address, the first cap by namespace and name; how many there are. */
 	unsigned (*by_external)(void *inst, const struct fl_ip *ip, const struct fl_service **to, unsigned cap);
 	/* Where clients outside find this server: external addresses of services whose endpoint it is (headless: their endpoints), else this
 	 * machine's. At most cap; how many. */

@@ -3,7 +3,7 @@
 #include "base/seen.h"
 #include <errno.h>
 
-enum { EDE_NOT_READY = 14, PTRS_MAX = 64, HOSTS_MAX = 16, MESSAGE_MAX = 65535, RR_LEAST = 12 };
+enum { EDE_NOT_READY = 14, PTRS_MAX = 64, MESSAGE_MAX = 65535, RR_LEAST = 12 };
 
 struct ask {
 	const struct ext *e;
@@ -259,7 +259,8 @@ static bool reverse(struct ask *a, enum fl_verdict *v)
 	struct fl_ip ip = { .len = addr.len };
 	memcpy(ip.b, addr.b, addr.len);
 	unsigned n = a->e->cluster->by_external(a->e->inst, &ip, s, PTRS_MAX);
-	for (unsigned i = 0; i < n; i++) {
+	a->q->res.set |= n > PTRS_MAX ? FL_TC : 0;
+	for (unsigned i = 0; i < n && i < PTRS_MAX; i++) {
 		struct fl_name target = fl_ext_name(wire, a->e, s[i], &whole, a->e->zones.name[0]);
 		if (target.len && put(a, FL_ANSWER, a->q->qname, FL_T_PTR, a->e->ttl, target.wire, target.len)) {
 			*v = fl_yield(a->q, -ENOMEM);

@@ -420,11 +420,14 @@ static bool has_external(const struct fl_service *s, const struct fl_ip *ip)
 unsigned fl_k8s_by_external(const struct fl_k8s_index *ix, const struct fl_ip *ip, const struct fl_service **to, unsigned cap)
 {
 	struct fl_k8s_probe p = fl_k8s_probe(&ix->external, hash_ip(ip->b, ip->len));
-	unsigned n = 0;
-	for (const struct fl_service *s; n < cap && (s = fl_k8s_next(&p));) {
+	unsigned n = 0, kept = 0;
+	for (const struct fl_service *s; (s = fl_k8s_next(&p));) {
 		if (!has_external(s, ip) || !fl_k8s_exposed(ix, s->o.ns))
 			continue;
-		unsigned at = n++;
+		n++;
+		if (kept == cap && (!cap || by_key(&to[cap - 1]->o, &s->o) < 0))
+			continue;
+		unsigned at = kept < cap ? kept++ : cap - 1;    /* the last one gives way */
 		for (; at && by_key(&to[at - 1]->o, &s->o) > 0; at--)
 			to[at] = to[at - 1];
 		to[at] = s;

@@ -70,7 +70,7 @@ const struct fl_slice *fl_k8s_slice_next(struct fl_k8s_probe *p, const struct fl
 struct fl_k8s_probe fl_k8s_pods(const struct fl_k8s_index *ix, const struct fl_ip *ip);
 const struct fl_pod *fl_k8s_pod_next(struct fl_k8s_probe *p, const struct fl_ip *ip);
 const struct fl_k8s_selves *fl_k8s_selves(const struct fl_k8s_index *ix, enum fl_k8s_view v);
-/* Exposed services with this external address (externals), by namespace and name. */
+/* Exposed services with this external address (externals), the first cap by namespace and name; how many there are. */
 unsigned fl_k8s_by_external(const struct fl_k8s_index *ix, const struct fl_ip *ip, const struct fl_service **to, unsigned cap);
 uint32_t fl_k8s_serial(const struct fl_k8s_index *ix, bool multicluster);
 bool fl_k8s_synced(const struct fl_k8s_index *ix);
