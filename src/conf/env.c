@@ -16,9 +16,17 @@ static struct fl_str value_of(struct fl_str name)
 	return v ? fl_str(v) : FL_STR("");
 }
 
+/* Not memmem(): asked once for each reference, it must not look beyond the next one (ASan checks all that it is given). */
 static const char *find(const char *p, const char *end, struct fl_str what)
 {
-	return p < end ? memmem(p, (size_t)(end - p), what.p, what.n) : NULL;
+	while (p < end && (p = memchr(p, what.p[0], (size_t)(end - p)))) {
+		if ((size_t)(end - p) < what.n)
+			return NULL;
+		if (!memcmp(p, what.p, what.n))
+			return p;
+		p++;
+	}
+	return NULL;
 }
 
 /* buf: every ref in s as value; -E2BIG when the work of this parse gets too much. */
