@@ -8,6 +8,9 @@ static const struct fl_metric_def closed_def = { .name = "fairlead_tcp_connectio
 	.help = "TCP connections that the server closed, or would not take: limit (all of them), client_limit (of one client), timeout, reset, "
 		"unread (the client left its answers unread).", .labels = { "reason" } };
 
+static const struct fl_metric_def handshakes_def = { .name = "fairlead_tls_handshakes_total", .kind = FL_COUNTER,
+	.help = "TLS handshakes of clients: full, resumed from a session before, failed.", .labels = { "result" } };
+
 static void tell(const struct fl_metric_def *def, const char *reason, uint64_t *told, uint64_t now)
 {
 	fl_grid_add(reason ? fl_metric_plain(def, reason) : fl_metric_plain(def), 0, 0, now - *told);
@@ -27,6 +30,9 @@ static void look(void *arg)
 		all.timed_out += one.timed_out;
 		all.reset += one.reset;
 		all.unread += one.unread;
+		all.shaken += one.shaken;
+		all.resumed += one.resumed;
+		all.unshaken += one.unshaken;
 	}
 	fl_grid_set(fl_metric_plain(&open_def), (double)all.open);
 	tell(&accepted_def, NULL, &s->told.accepted, all.accepted);
@@ -35,6 +41,9 @@ static void look(void *arg)
 	tell(&closed_def, "timeout", &s->told.timed_out, all.timed_out);
 	tell(&closed_def, "reset", &s->told.reset, all.reset);
 	tell(&closed_def, "unread", &s->told.unread, all.unread);
+	tell(&handshakes_def, "full", &s->told.shaken, all.shaken);
+	tell(&handshakes_def, "resumed", &s->told.resumed, all.resumed);
+	tell(&handshakes_def, "failed", &s->told.unshaken, all.unshaken);
 }
 
 void fl_conns_watch(struct fl_server *s) { fl_metric_before(look, s); }

@@ -1,5 +1,6 @@
 #include "dns/gen.h"
 #include "dns/server_int.h"
+#include "net/tls_server.h"
 #include "net/watch.h"
 #include <errno.h>
 #include <stdio.h>
@@ -174,6 +175,23 @@ static int group_zone_add(struct fl_gen *g, struct fl_group *gr, struct fl_name 
 	return 0;
 }
 
+/* TLS is agreed on before anybody asks for a zone: all blocks of a listener must mean the same (core/dnsserver/tlsconfig.go). */
+static int group_tls(struct fl_group *gr, const struct fl_block *b, const struct fl_key *k, struct fl_err *e)
+{
+	if (!strcmp(gr->scheme, "dns"))
+		return 0;
+	const char *why = gr->settled ? fl_tls_host_differs(gr->tls, b->say.tls) : NULL;
+	if (why)
+		return fl_err_set(e, "conflicting TLS configuration for shared listener %.*s between zones \"%.*s\" and \"%.*s\": %s",
+				  FL_FMT(gr->addr), FL_FMT(gr->first_zone), FL_FMT(k->zone), why);
+	if (!gr->settled) {
+		gr->settled = true;
+		gr->tls = b->say.tls;
+		gr->first_zone = k->zone;
+	}
+	return 0;
+}
+
 static void group_settings(struct fl_group *gr, const struct fl_block_conf *say)
 {
 	gr->other_classes |= say->other_classes;
@@ -247,8 +265,10 @@ static bool filtered(const struct fl_block *b)
 
 static int scheme_served(const struct fl_key *k, struct fl_err *e)
 {
-	if (!strcmp(k->scheme, "dns"))
-		return 0;
+	static const char *const served[] = { "dns", "tls" };
+	for (size_t i = 0; i < FL_COUNT(served); i++)
+		if (!strcmp(k->scheme, served[i]))
+			return 0;
 	return fl_err_set(e, "listener %s://%.*s:%s: this version of fairlead does not serve the scheme %s:// yet", k->scheme,
 			  FL_FMT(k->zone), k->port, k->scheme);
 }
@@ -268,8 +288,10 @@ static int chains_all(struct fl_gen *g, struct fl_err *e)
 		for (unsigned k = 0; k < b->nkey; k++)
 			for (unsigned h = 0; h < (b->say.nbind ? b->say.nbind : 1); h++) {
 				int ret = scheme_served(&b->key[k], e);
+				struct fl_group *gr = ret ? NULL : group_get(g, &b->key[k], host[h]);
+				ret = ret ? ret : group_tls(gr, b, &b->key[k], e);
 				ret = ret ? ret : overlap(all, &b->key[k], host[h], filtered(b), e);
-				ret = ret ? ret : chain_make(g, b, k, group_get(g, &b->key[k], host[h]), e);
+				ret = ret ? ret : chain_make(g, b, k, gr, e);
 				if (ret)
 					return ret;
 				if (filtered(b))

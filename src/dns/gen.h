@@ -46,6 +46,9 @@ struct fl_group {
 	uint16_t opcodes;
 	uint64_t read_ns, write_ns, idle_ns;
 	int32_t max_queries;
+	struct fl_tls_host *tls;        /* NULL: none */
+	bool settled;                   /* a block said how it is: the others must agree */
+	struct fl_str first_zone;       /* of that block */
 	struct fl_chain none;           /* empty: answers REFUSED */
 	struct fl_stats *dropped;       /* counts of what no chain took */
 };

@@ -247,11 +247,13 @@ static bool bound(const struct fl_server *s, struct fl_str key)
 static int bind_one(struct fl_load *l, const struct fl_group *g, struct fl_new_socket *n)
 {
 	char what[256];
+	bool plain = !strcmp(g->scheme, "dns");
 	snprintf(n->key, sizeof n->key, "%.*s", FL_FMT(g->addr));
-	n->udp = -1;
 	n->tcp = fl_listen_tcp(g->host, g->port, what, sizeof what);    /* TCP first, as CoreDNS */
 	if (n->tcp < 0)
 		return fl_err_set(&l->err, "Listen: %s", what);
+	if (!plain)
+		return 0;
 	n->udp = fl_listen_udp(g->host, g->port, &n->wildcard, what, sizeof what);
 	if (n->udp < 0)
 		return fl_err_set(&l->err, "ListenPacket: %s", what);

@@ -11,7 +11,7 @@ struct fl_shard_x;
 
 /* One listening address on one shard. Lives until it is removed and nothing uses it. */
 struct fl_listener {
-	struct fl_io udp;
+	struct fl_io udp;               /* fd -1: the scheme is not served by UDP */
 	struct fl_tcp_listener tcp;
 	bool wildcard, removed;
 	unsigned users;                 /* queries that will answer through it */
@@ -61,7 +61,7 @@ struct fl_shard_x {
 };
 
 /* What a load hands to a shard. */
-struct fl_new_socket { char key[96]; int udp, tcp; bool wildcard; };
+struct fl_new_socket { char key[96]; int udp, tcp; bool wildcard; };    /* descriptors; -1: none of that kind */
 
 struct fl_load;
 struct fl_server {

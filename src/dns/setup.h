@@ -14,6 +14,7 @@ struct fl_setup;
 struct fl_plugin;
 struct fl_chain;
 struct fl_reload;
+struct fl_tls_host;
 
 /* ---- the directive ---- */
 
@@ -50,6 +51,7 @@ struct fl_block_conf {
 	uint32_t opcodes;                               /* mask of opcodes besides QUERY and NOTIFY that a plugin answers */
 	uint64_t read_ns, write_ns, idle_ns;            /* timeouts; 0: default */
 	int32_t max_queries;                            /* of one TCP connection; -1: no limit, 0: nothing was said */
+	struct fl_tls_host *tls;                        /* what encrypted listeners show; kept by the generation; NULL: no TLS */
 };
 struct fl_block_conf *fl_setup_block(struct fl_setup *s);
 /* Tokens or environment a plugin may want from the command line. */

@@ -23,7 +23,8 @@ void fl_listener_put(struct fl_listener *l)
 	while (*p != l)
 		p = &(*p)->next;
 	*p = l->next;
-	close(l->udp.fd);
+	if (l->udp.fd >= 0)
+		close(l->udp.fd);
 	free(l);
 }
 
@@ -50,6 +51,14 @@ static void udp_ready(struct fl_io *io, uint32_t events)
 	}
 }
 
+/* How new connections are spoken to; those that are open go on as they began. */
+static void transport_put(struct fl_listener *l, const struct fl_group *g)
+{
+	static const char *const dot[] = { "dot", NULL };       /* offered to who asks for it (RFC 7858 has no need of it) */
+	l->tcp.tls = g->tls;
+	l->tcp.alpn = dot;
+}
+
 static void group_put(struct fl_listener *l, struct fl_group *g)
 {
 	int64_t port = 0;
@@ -62,6 +71,7 @@ static void group_put(struct fl_listener *l, struct fl_group *g)
 	l->tcp.write_ns = g->write_ns ? g->write_ns : WRITE_S * FL_SEC;
 	l->tcp.idle_ns = g->idle_ns ? g->idle_ns : IDLE_S * FL_SEC;
 	l->tcp.max_messages = g->max_queries > 0 ? (uint32_t)g->max_queries : 0;
+	transport_put(l, g);
 }
 
 static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, struct fl_group *g)
@@ -73,8 +83,8 @@ static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, st
 	l->tcp.on_gone = tcp_gone;
 	x->listener = l;
 	group_put(l, g);
-	int ret = fl_loop_add_polled(x->sh.loop, &l->udp);
-	ret = ret ? ret : fl_tcp_listen(x->tcp, &l->tcp, s->tcp);
+	int ret = s->udp < 0 ? 0 : fl_loop_add_polled(x->sh.loop, &l->udp);
+	ret = ret || s->tcp < 0 ? ret : fl_tcp_listen(x->tcp, &l->tcp, s->tcp);
 	if (ret)
 		fl_log(FL_ERROR, NULL, "listener %s: %s", s->key, strerror(-ret));
 }
@@ -84,12 +94,16 @@ static void listener_remove(struct fl_listener *l)
 {
 	if (l->removed)
 		return;
-	udp_ready(&l->udp, 0);
-	fl_udp_flush(l->shard->udp);
-	fl_loop_del(l->shard->sh.loop, &l->udp);
+	if (l->udp.fd >= 0) {
+		udp_ready(&l->udp, 0);
+		fl_udp_flush(l->shard->udp);
+		fl_loop_del(l->shard->sh.loop, &l->udp);
+	}
 	l->removed = true;
-	l->users++;
-	fl_tcp_unlisten(&l->tcp);
+	if (l->tcp.io.on) {
+		l->users++;
+		fl_tcp_unlisten(&l->tcp);
+	}
 	fl_listener_put(l);
 }
 

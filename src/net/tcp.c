@@ -1,6 +1,5 @@
-#include "net/tcp.h"
+#include "net/tcp_int.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/rng.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -8,43 +7,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { CONN = FL_BLOCK, ACCEPT_BATCH = 64, CLIENTS = 4096 };
+enum { ACCEPT_BATCH = 64, FLUSH_AT = 64 * 1024 };
 
-/* Bytes that wait for the socket. */
-struct out { struct out *next; uint32_t n, at; uint8_t bytes[]; };
+#define CONN FL_BLOCK
 
-struct fl_conn {
-	struct fl_io io;
-	struct fl_timer timer;
-	struct fl_tcp *tcp;
-	struct fl_tcp_listener *li;
-	struct fl_conn *prev, *next;    /* all, least recently used first */
-	struct fl_udp_way way;
-	uint16_t local_port, client;    /* client: its place in clients[] */
-	bool open, resting, busy;       /* busy: inside read_some() */
-	unsigned holds;
-	uint32_t taken;                 /* messages */
-	void *user;
-	struct out *out_first, *out_last;
-	size_t unsent;
-	uint64_t moved_ns;              /* when the peer last took something */
-	uint8_t *big;                   /* a piece for a frame that does not fit below */
-	size_t big_n, have;             /* of the piece; bytes in the buffer in use */
-	uint8_t in[];
-};
-
-struct fl_tcp {
-	struct fl_loop *loop;
-	struct fl_pool *pool;
-	struct fl_tcp_limits lim;
-	struct fl_tcp_ops ops;
-	struct fl_tcp_stats stats;
-	struct fl_conn *first, *last;
-	unsigned n;
-	uint16_t clients[CLIENTS];      /* connections by a hash of who they come from: those that share a place share its limit */
-};
-
-static void count(uint64_t *c, uint64_t by) { __atomic_store_n(c, *c + by, __ATOMIC_RELAXED); }
+#define count fl_tcp_count
 
 static struct fl_conn *of_io(struct fl_io *io) { return (struct fl_conn *)((char *)io - offsetof(struct fl_conn, io)); }
 static struct fl_conn *of_timer(struct fl_timer *t) { return (struct fl_conn *)((char *)t - offsetof(struct fl_conn, timer)); }
@@ -74,7 +41,15 @@ static void let_go(struct fl_conn *c)
 		fl_pool_put(c->tcp->pool, c, CONN);
 }
 
-static void close_conn(struct fl_conn *c)
+/* What already waits for the socket and fits into it still goes out: an alert, a goodbye. */
+static void last_words(struct fl_conn *c)
+{
+	for (struct fl_tcp_out *o = c->out_first; o && !c->blocked; o = o->next)
+		if (send(c->io.fd, o->bytes + o->at, o->n - o->at, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)(o->n - o->at))
+			return;
+}
+
+void fl_tcp_close(struct fl_conn *c)
 {
 	if (!c->open)
 		return;
@@ -82,23 +57,29 @@ static void close_conn(struct fl_conn *c)
 	struct fl_tcp_listener *li = c->li;
 	c->open = false;
 	fl_timer_clear(t->loop, &c->timer);
+	if (c->tls)
+		fl_tcp_unseal(c, !c->blocked);
+	if (c->cork)
+		last_words(c);
 	fl_loop_del(t->loop, &c->io);
 	close(c->io.fd);
 	unlink_conn(c);
 	t->n--;
 	t->clients[c->client]--;
 	count(&t->stats.open, -1ull);
-	for (struct out *o = c->out_first, *next; o; o = next) {
+	for (struct fl_tcp_out *o = c->out_first, *next; o; o = next) {
 		next = o->next;
-		fl_pool_put(t->pool, o, sizeof *o + o->n);
+		fl_pool_put(t->pool, o, o->cap);
 	}
 	c->out_first = c->out_last = NULL;
 	fl_pool_put(t->pool, c->big, c->big_n);
 	c->big = NULL;
 	c->holds++;
-	t->ops.closed(c);
+	c->ops->closed(c);
 	c->holds--;
 	let_go(c);
+	if (li->share)
+		__atomic_sub_fetch(&li->share->n, 1, __ATOMIC_RELAXED);
 	if (!--li->conns && !li->io.on && li->on_gone)
 		li->on_gone(li);
 }
@@ -106,13 +87,13 @@ static void close_conn(struct fl_conn *c)
 /* No more messages are taken; it closes with the last answer. */
 static bool ending(const struct fl_conn *c)
 {
-	return c->li->draining || (c->li->max_messages && c->taken >= c->li->max_messages);
+	return c->ended || c->li->draining || (c->li->max_messages && c->taken >= c->li->max_messages);
 }
 
 static void settle(struct fl_conn *c)
 {
 	if (c->open && ending(c) && !c->holds && !c->unsent && !c->busy)
-		close_conn(c);          /* lets it go, too */
+		fl_tcp_close(c);          /* lets it go, too */
 	else
 		let_go(c);
 }
@@ -125,16 +106,24 @@ void fl_conn_reset(struct fl_conn *c)
 	if (!c->open)
 		return;
 	count(&c->tcp->stats.reset, 1);
-	close_conn(c);
+	fl_tcp_close(c);
 }
 
 /* ---- writing ---- */
 
+bool fl_tcp_rests(const struct fl_conn *c)
+{
+	bool full = c->ops->bytes ? c->paused : c->holds >= c->tcp->lim.max_inflight;
+	return !c->open || full || c->blocked || c->broken || ending(c);
+}
+
 static void interest(struct fl_conn *c)
 {
-	bool rest = c->holds >= c->tcp->lim.max_inflight || c->unsent || ending(c);
-	c->resting = rest;
-	fl_loop_change(c->tcp->loop, &c->io, (rest ? 0 : EPOLLIN) | (c->out_first ? EPOLLOUT : 0));
+	uint32_t events = (fl_tcp_rests(c) ? 0 : EPOLLIN) | (c->blocked ? EPOLLOUT : 0);
+	c->resting = !(events & EPOLLIN);
+	if (events != c->events)
+		fl_loop_change(c->tcp->loop, &c->io, events);
+	c->events = events;
 }
 
 static void arm(struct fl_conn *c, uint64_t after_ns)
@@ -145,16 +134,18 @@ static void arm(struct fl_conn *c, uint64_t after_ns)
 /* Sends what is queued; false: the connection is closed. */
 static bool drain(struct fl_conn *c)
 {
-	struct out *o;
+	struct fl_tcp_out *o;
 	while ((o = c->out_first)) {
 		ssize_t n = send(c->io.fd, o->bytes + o->at, o->n - o->at, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			c->blocked = true;
 			return true;
+		}
 		if (n < 0) {
 			count(&c->tcp->stats.reset, 1);
-			close_conn(c);
+			fl_tcp_close(c);
 			return false;
 		}
 		c->moved_ns = fl_loop_now(c->tcp->loop);
@@ -164,31 +155,101 @@ static bool drain(struct fl_conn *c)
 			continue;
 		if (!(c->out_first = o->next))
 			c->out_last = NULL;
-		fl_pool_put(c->tcp->pool, o, sizeof *o + o->n);
+		fl_pool_put(c->tcp->pool, o, o->cap);
 	}
+	c->blocked = false;
 	return true;
+}
+
+/* A piece behind the others. */
+static struct fl_tcp_out *out_add(struct fl_conn *c, size_t n)
+{
+	size_t cap = fl_pool_size(sizeof(struct fl_tcp_out) + n);
+	struct fl_tcp_out *o = cap ? fl_pool_get(c->tcp->pool, cap) : NULL;
+	if (!o)
+		return NULL;
+	*o = (struct fl_tcp_out){ .cap = (uint32_t)cap };
+	*(c->out_last ? &c->out_last->next : &c->out_first) = o;
+	c->out_last = o;
+	return o;
+}
+
+int fl_tcp_push(struct fl_conn *c, const void *bytes, size_t n)
+{
+	const uint8_t *from = bytes;
+	c->broken = c->broken || c->unsent + n > c->tcp->lim.max_unsent;
+	if (!c->unsent)
+		c->moved_ns = fl_loop_now(c->tcp->loop);
+	while (n && !c->broken) {
+		struct fl_tcp_out *o = c->out_last;
+		if (!o || sizeof *o + o->n == o->cap)
+			o = out_add(c, n < FL_PIECE_MAX / 2 ? n : FL_PIECE_MAX / 2);
+		if (!o) {
+			c->broken = true;
+			break;
+		}
+		size_t room = o->cap - sizeof *o - o->n, take = n < room ? n : room;
+		memcpy(o->bytes + o->n, from, take);
+		o->n += (uint32_t)take;
+		c->unsent += take;
+		from += take;
+		n -= take;
+	}
+	return c->broken ? -ENOBUFS : 0;
+}
+
+/* It leaves its answers unread, or there is no memory for them. */
+static void cut_off(struct fl_conn *c)
+{
+	count(&c->tcp->stats.unread, 1);
+	fl_tcp_close(c);
+}
+
+/* The socket is full: the peer has so long to read. */
+static void wait_for_room(struct fl_conn *c)
+{
+	fl_timer_set(c->tcp->loop, &c->timer, c->moved_ns + c->li->write_ns);
+	interest(c);
+}
+
+/* Sends what gathered. */
+static void flush(struct fl_conn *c)
+{
+	if (!c->open || c->blocked || !c->out_first)
+		return;
+	if (drain(c) && c->blocked)
+		wait_for_room(c);
+}
+
+void fl_conn_write(struct fl_conn *c, const void *bytes, size_t n)
+{
+	if (!c->open)
+		return;
+	if (c->tls ? fl_tls_session_write(c->tls, bytes, n) : fl_tcp_push(c, bytes, n)) {
+		cut_off(c);
+		return;
+	}
+	if (!c->busy || c->unsent >= FLUSH_AT)
+		flush(c);
+}
+
+/* Head and message in one piece, so that they become one record. */
+static void send_sealed(struct fl_conn *c, const uint8_t head[2], const uint8_t *bytes, size_t n)
+{
+	memcpy(c->tcp->plain, head, 2);
+	fl_put_bytes(c->tcp->plain + 2, bytes, n);
+	fl_conn_write(c, c->tcp->plain, n + 2);
 }
 
 static void queue(struct fl_conn *c, const uint8_t head[2], const uint8_t *bytes, size_t n, size_t skip)
 {
-	size_t total = n + 2 - skip;
-	struct out *o = c->unsent + total > c->tcp->lim.max_unsent ? NULL : fl_pool_get(c->tcp->pool, sizeof *o + total);
-	if (!o) {
-		count(&c->tcp->stats.unread, 1);
-		close_conn(c);
+	size_t from_head = skip < 2 ? 2 - skip : 0, from = skip > 2 ? skip - 2 : 0;
+	if (fl_tcp_push(c, head + 2 - from_head, from_head) || fl_tcp_push(c, bytes + from, n - from)) {
+		cut_off(c);
 		return;
 	}
-	*o = (struct out){ .n = (uint32_t)total };
-	size_t from_head = skip < 2 ? 2 - skip : 0;
-	memcpy(o->bytes, head + 2 - from_head, from_head);
-	memcpy(o->bytes + from_head, bytes + (skip > 2 ? skip - 2 : 0), total - from_head);
-	*(c->out_last ? &c->out_last->next : &c->out_first) = o;
-	c->out_last = o;
-	if (!c->unsent)
-		c->moved_ns = fl_loop_now(c->tcp->loop);
-	c->unsent += total;
-	fl_timer_set(c->tcp->loop, &c->timer, c->moved_ns + c->li->write_ns);
-	interest(c);
+	c->blocked = true;
+	wait_for_room(c);
 }
 
 void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n)
@@ -196,6 +257,10 @@ void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n)
 	uint8_t head[2] = { (uint8_t)(n >> 8), (uint8_t)n };
 	if (!c->open)
 		return;
+	if (c->cork) {
+		send_sealed(c, head, bytes, n);
+		return;
+	}
 	ssize_t done = 0;
 	if (!c->out_first) {
 		struct iovec iov[2] = { { head, 2 }, { (void *)(uintptr_t)bytes, n } };
@@ -205,7 +270,7 @@ void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n)
 		while (done < 0 && errno == EINTR);
 		if (done < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
 			count(&c->tcp->stats.reset, 1);
-			close_conn(c);
+			fl_tcp_close(c);
 			return;
 		}
 		done = done < 0 ? 0 : done;
@@ -216,19 +281,25 @@ void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n)
 
 /* ---- reading ---- */
 
-/* Hands out whole frames; what is left moves to the front, into a piece of the pool when it needs one. false: closed. */
-static bool frames(struct fl_conn *c)
+uint8_t *fl_tcp_in(struct fl_conn *c, size_t *cap)
+{
+	*cap = c->big ? c->big_n : room_in();
+	return c->big ? c->big : c->in;
+}
+
+/* What is left moves to the front, into a piece of the pool when it needs one. */
+bool fl_tcp_frames(struct fl_conn *c)
 {
 	uint8_t *buf = c->big ? c->big : c->in;
 	size_t at = 0;
-	while (c->open && !ending(c) && c->have - at >= 2 && c->holds < c->tcp->lim.max_inflight && !c->unsent) {
+	while (c->have - at >= 2 && !fl_tcp_rests(c)) {
 		size_t n = (size_t)buf[at] << 8 | buf[at + 1];
 		if (c->have - at - 2 < n)
 			break;
 		c->taken++;
-		c->tcp->ops.frame(c, buf + at + 2, n);
+		c->ops->frame(c, buf + at + 2, n);
 		at += n + 2;
-		if (c->open && !c->unsent)
+		if (c->open && !c->blocked)
 			arm(c, c->li->idle_ns);
 	}
 	if (!c->open)
@@ -238,7 +309,7 @@ static bool frames(struct fl_conn *c)
 	if (need > room_in() && (!c->big || c->big_n < need)) {
 		uint8_t *piece = fl_pool_get(c->tcp->pool, 65537);
 		if (!piece)
-			return close_conn(c), false;
+			return fl_tcp_close(c), false;
 		memcpy(piece, buf + at, rest);
 		c->big = piece;
 		c->big_n = 65537;
@@ -253,24 +324,69 @@ static bool frames(struct fl_conn *c)
 	return true;
 }
 
-static void read_some(struct fl_conn *c)
+bool fl_tcp_take(struct fl_conn *c, const uint8_t *bytes, size_t n)
 {
-	uint8_t *buf = c->big ? c->big : c->in;
-	size_t cap = c->big ? c->big_n : room_in();
-	unlink_conn(c);
-	link_last(c);
-	ssize_t n = c->have < cap ? recv(c->io.fd, buf + c->have, cap - c->have, MSG_DONTWAIT) : 0;
+	c->ops->bytes(c, bytes, n);
+	return c->open;
+}
+
+void fl_tcp_ready(struct fl_conn *c)
+{
+	if (c->ops->ready && c->ops->ready(c))
+		fl_tcp_close(c);
+}
+
+static void read_plain(struct fl_conn *c)
+{
+	bool raw = c->ops->bytes;
+	size_t cap = FL_TCP_PLAIN;
+	uint8_t *buf = raw ? c->tcp->plain : fl_tcp_in(c, &cap);
+	size_t have = raw ? 0 : c->have;
+	ssize_t n = have < cap ? recv(c->io.fd, buf + have, cap - have, MSG_DONTWAIT) : 0;
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
-	if (n <= 0 && c->have < cap) {
-		if (n < 0)
-			count(&c->tcp->stats.reset, 1);
-		close_conn(c);
-		return;
+	if (n < 0) {
+		count(&c->tcp->stats.reset, 1);
+		fl_tcp_close(c);
+	} else if (!n && have < cap) {          /* whoever says no more may still listen */
+		c->ended = true;
+	} else if (raw) {
+		fl_tcp_take(c, buf, (size_t)n);
+	} else {
+		c->have += (size_t)n;
+		fl_tcp_frames(c);
 	}
-	c->have += (size_t)n;
-	if (frames(c))
+}
+
+static void read_some(struct fl_conn *c)
+{
+	unlink_conn(c);
+	link_last(c);
+	if (c->tls)
+		fl_tcp_sealed_read(c);
+	else
+		read_plain(c);
+}
+
+/* There is room again: what came before is handed out first. */
+static void go_on(struct fl_conn *c)
+{
+	if (!c->ops->bytes && !fl_tcp_frames(c))
+		return;
+	if (c->tls && !c->shaking && !fl_tcp_rests(c) && (c->left || fl_tls_session_pending(c->tls)))
+		fl_tcp_sealed_read(c);
+}
+
+/* Where each event of a connection ends, with everything that it wrote. */
+static void leave(struct fl_conn *c)
+{
+	if (c->open && c->broken)
+		cut_off(c);
+	flush(c);
+	if (c->open)
 		interest(c);
+	c->busy = false;
+	settle(c);
 }
 
 static void conn_event(struct fl_io *io, uint32_t events)
@@ -278,47 +394,87 @@ static void conn_event(struct fl_io *io, uint32_t events)
 	struct fl_conn *c = of_io(io);
 	c->busy = true;
 	if ((events & EPOLLOUT) && drain(c)) {
-		if (c->tcp->ops.room)
-			c->tcp->ops.room(c);
-		if (c->open && !c->unsent && frames(c))
-			arm(c, c->li->idle_ns);
-		if (c->open)
-			interest(c);
+		if (c->ops->room)
+			c->ops->room(c);
+		if (c->open && !c->blocked) {
+			if (!c->ops->bytes)
+				arm(c, c->li->idle_ns);
+			go_on(c);
+		}
 	}
 	if (c->open && (events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN))
-		close_conn(c);
+		fl_tcp_close(c);
 	else if (c->open && (events & EPOLLIN))
 		read_some(c);
-	c->busy = false;
-	settle(c);
+	leave(c);
 }
 
 void fl_conn_put(struct fl_conn *c)
 {
 	c->holds--;
-	if (c->open && !ending(c) && c->resting && !c->busy && !c->unsent) {    /* room again */
+	if (c->open && c->resting && !c->busy && !fl_tcp_rests(c)) {    /* room again */
 		c->busy = true;
-		if (frames(c))
-			interest(c);
-		c->busy = false;
+		go_on(c);
+		leave(c);
+		return;
 	}
 	settle(c);
 }
+
+/* ---- raw connections ---- */
+
+void fl_conn_end(struct fl_conn *c)
+{
+	c->ended = true;
+	if (c->open && !c->busy)
+		interest(c);
+}
+
+void fl_conn_pause(struct fl_conn *c, bool on)
+{
+	c->paused = on;
+	if (!c->open || c->busy)
+		return;
+	c->busy = true;
+	if (!on)
+		go_on(c);
+	leave(c);
+}
+
+void fl_conn_until(struct fl_conn *c, uint64_t at_ns)
+{
+	if (c->open && !c->blocked)
+		fl_timer_set(c->tcp->loop, &c->timer, at_ns);
+}
+
+struct fl_str fl_conn_alpn(const struct fl_conn *c) { return c->tls ? fl_tls_session_alpn(c->tls) : FL_STR(""); }
+bool fl_conn_sealed(const struct fl_conn *c) { return c->tls != NULL; }
+void **fl_conn_speaker(struct fl_conn *c) { return &c->speaker; }
+
+/* ---- time ---- */
 
 static void timed_out(struct fl_timer *t)
 {
 	struct fl_conn *c = of_timer(t);
 	uint64_t now = fl_loop_now(c->tcp->loop);
-	if (c->unsent && now < c->moved_ns + c->li->write_ns) {
+	if (c->blocked && now < c->moved_ns + c->li->write_ns) {
 		fl_timer_set(c->tcp->loop, t, c->moved_ns + c->li->write_ns);
 		return;
 	}
-	if (!c->unsent && c->holds) {           /* it waits for us */
+	if (!c->blocked && !c->shaking && c->ops->due) {
+		c->busy = true;
+		if (c->ops->due(c) || !c->open) {
+			leave(c);
+			return;
+		}
+		c->busy = false;
+	}
+	if (!c->blocked && c->holds) {          /* it waits for us */
 		arm(c, c->li->idle_ns);
 		return;
 	}
 	count(&c->tcp->stats.timed_out, 1);
-	close_conn(c);
+	fl_tcp_close(c);
 }
 
 /* ---- accepting ---- */
@@ -342,18 +498,33 @@ static void address(struct fl_conn *c, const struct sockaddr_in6 *peer)
 	}
 }
 
-/* Room for one more: the one that idled longest goes. */
+/* The one that idled longest goes; li: of that listener only. */
+static bool close_idle(struct fl_tcp *t, const struct fl_tcp_listener *li)
+{
+	for (struct fl_conn *c = t->first; c; c = c->next)
+		if (!c->holds && !c->busy && (!li || c->li == li)) {
+			count(&t->stats.refused, 1);
+			fl_tcp_close(c);
+			return true;
+		}
+	return false;
+}
+
+/* Room for one more. */
 static bool make_room(struct fl_tcp *t)
 {
 	if (t->n < t->lim.max_conns)
 		return true;
-	for (struct fl_conn *c = t->first; c; c = c->next)
-		if (!c->holds && !c->busy) {
-			count(&t->stats.refused, 1);
-			close_conn(c);
-			return true;
-		}
-	return false;
+	return close_idle(t, NULL);
+}
+
+/* One more for a listener that has a limit of its own, on all shards together. */
+static bool share_room(struct fl_tcp_listener *li)
+{
+	struct fl_tcp_share *s = li->share;
+	if (!s || !li->max_share)
+		return true;
+	return __atomic_load_n(&s->n, __ATOMIC_RELAXED) < li->max_share || close_idle(li->tcp, li);
 }
 
 static uint16_t client_of(const struct sockaddr_in6 *peer)
@@ -367,14 +538,34 @@ static uint16_t client_of(const struct sockaddr_in6 *peer)
 		h = fl_hash(b + 12, 4);
 	else
 		h = fl_hash(b, 8);
-	return (uint16_t)(h % CLIENTS);
+	return (uint16_t)(h % FL_TCP_CLIENTS);
+}
+
+/* Buffers that only some connections need. */
+static void buffers(struct fl_tcp *t, bool sealed)
+{
+	if (!t->plain)
+		t->plain = fl_xalloc(FL_TCP_PLAIN);
+	if (sealed && !t->cipher)
+		t->cipher = fl_xalloc(FL_TCP_CIPHER);
+}
+
+static bool begin(struct fl_conn *c)
+{
+	struct fl_tcp_listener *li = c->li;
+	c->cork = li->tls || c->ops->bytes;
+	if (c->cork)
+		buffers(c->tcp, li->tls);
+	if (li->tls)
+		return !fl_tcp_seal(c);
+	return !c->ops->ready || !c->ops->ready(c);
 }
 
 static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const struct sockaddr_in6 *peer)
 {
 	uint16_t client = client_of(peer);
 	bool crowded = t->lim.max_client && t->clients[client] >= t->lim.max_client;
-	struct fl_conn *c = !crowded && make_room(t) ? fl_pool_get(t->pool, CONN) : NULL;
+	struct fl_conn *c = !crowded && share_room(li) && make_room(t) ? fl_pool_get(t->pool, CONN) : NULL;
 	if (!c) {
 		count(crowded ? &t->stats.crowded : &t->stats.refused, 1);
 		close(fd);
@@ -385,6 +576,8 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 	c->timer.fn = timed_out;
 	c->tcp = t;
 	c->li = li;
+	c->ops = li->ops ? li->ops : &t->ops;
+	c->events = EPOLLIN;
 	address(c, peer);
 	if (fl_loop_add(t->loop, &c->io, EPOLLIN)) {
 		close(fd);
@@ -398,8 +591,12 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 	t->clients[client]++;
 	count(&t->stats.open, 1);
 	li->conns++;
+	if (li->share)
+		__atomic_add_fetch(&li->share->n, 1, __ATOMIC_RELAXED);
 	count(&t->stats.accepted, 1);
 	arm(c, li->read_ns);
+	if (!begin(c))
+		fl_tcp_close(c);
 }
 
 static void accept_some(struct fl_io *io, uint32_t events)
@@ -434,7 +631,7 @@ void fl_tcp_unlisten(struct fl_tcp_listener *li)
 	for (struct fl_conn *c = li->tcp->first, *next; c; c = next) {
 		next = c->next;
 		if (c->li == li && !c->holds && !c->unsent && !c->busy)
-			close_conn(c);
+			fl_tcp_close(c);
 	}
 	if (!--li->conns && li->on_gone)
 		li->on_gone(li);
@@ -454,7 +651,9 @@ void fl_tcp_destroy(struct fl_tcp *t)
 	if (!t)
 		return;
 	while (t->first)
-		close_conn(t->first);
+		fl_tcp_close(t->first);
+	free(t->cipher);
+	free(t->plain);
 	free(t);
 }
 
@@ -462,7 +661,8 @@ struct fl_tcp_stats fl_tcp_stats(const struct fl_tcp *t)
 {
 	const struct fl_tcp_stats *s = &t->stats;
 #define NOW(field) __atomic_load_n(&s->field, __ATOMIC_RELAXED)
-	return (struct fl_tcp_stats){ NOW(open), NOW(accepted), NOW(refused), NOW(crowded), NOW(timed_out), NOW(reset), NOW(unread) };
+	return (struct fl_tcp_stats){ NOW(open), NOW(accepted), NOW(refused), NOW(crowded), NOW(timed_out), NOW(reset), NOW(unread),
+				       NOW(shaken), NOW(resumed), NOW(unshaken) };
 }
 struct fl_tcp_listener *fl_conn_listener(struct fl_conn *c) { return c->li; }
 const struct fl_udp_way *fl_conn_way(struct fl_conn *c) { return &c->way; }

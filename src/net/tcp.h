@@ -1,8 +1,13 @@
 /* tcp: connections that carry messages behind a two-byte length (RFC 1035 §4.2.2, RFC 7766). Many messages may be in work on one
- * connection, answers go out as they come. A connection lives in a piece of the shard's pool; nothing here allocates otherwise.
+ * connection, answers go out as they come. A connection lives in a piece of the shard's pool; nothing here allocates otherwise, as
+ * long as it is plain.
  *
- *   accept → [reading] frame() … fl_conn_send() → [idle] → timer → closed()
- *                 └ max_inflight in work, or the peer does not read: reading rests until there is room again
+ *   accept → (TLS handshake) → [reading] frame() … fl_conn_send() → [idle] → timer → closed()
+ *                                  └ max_inflight in work, or the peer does not read: reading rests until there is room again
+ *
+ * A listener with `tls` seals its connections (RFC 7858). One whose ops have bytes() carries what its owner speaks (HTTP): the owner is
+ * given bytes as they come, writes with fl_conn_write(), and sets the timer itself. What either kind writes within an event of its
+ * connection leaves with one call where the event ends. A peer that only ends its own side still gets its answers.
  *
  * One thread's. A connection that closed stays in memory until the last holder put it. */
 #pragma once
@@ -21,7 +26,11 @@ struct fl_tcp_limits {
 struct fl_tcp_ops {
 	void (*frame)(struct fl_conn *c, const uint8_t *bytes, size_t n);       /* bytes for the call only */
 	void (*closed)(struct fl_conn *c);      /* once; whatever is in work has nobody to go to */
-	void (*room)(struct fl_conn *c);        /* the peer read of what was queued; NULL: nobody waits for that */
+	void (*room)(struct fl_conn *c);        /* the peer read all that was queued; NULL: nobody waits for that */
+	/* Raw connections: bytes() instead of frame(). */
+	void (*bytes)(struct fl_conn *c, const uint8_t *p, size_t n);   /* for the call only; all of them are taken */
+	int (*ready)(struct fl_conn *c);        /* accepted and, if it is sealed, shaken: not 0 closes it; may be NULL */
+	bool (*due)(struct fl_conn *c);         /* the timer rang: false closes it, unless something is in work */
 };
 /* Counted by the owner, read from any thread. */
 struct fl_tcp_stats {
@@ -31,11 +40,16 @@ struct fl_tcp_stats {
 	uint64_t crowded;               /* max_client */
 	uint64_t timed_out, reset;
 	uint64_t unread;                /* cut off with max_unsent waiting */
+	uint64_t shaken, resumed, unshaken;     /* TLS handshakes: whole ones, shortened ones, failed ones */
 };
 
 struct fl_tcp *fl_tcp_create(struct fl_loop *l, struct fl_pool *pool, const struct fl_tcp_limits *lim, const struct fl_tcp_ops *ops);
 void fl_tcp_destroy(struct fl_tcp *t);          /* closes all */
 struct fl_tcp_stats fl_tcp_stats(const struct fl_tcp *t);
+
+struct fl_tls_host;
+/* Counts the connections of one address on all shards. Atomic. */
+struct fl_tcp_share { unsigned n; };
 
 /* What connections of one listener share; times in ns. Embedded in the listener, which outlives its connections (see on_gone). */
 struct fl_tcp_listener {
@@ -43,6 +57,13 @@ struct fl_tcp_listener {
 	struct fl_tcp *tcp;
 	uint64_t read_ns, write_ns, idle_ns;    /* first message; a write that does not move; between messages */
 	uint32_t max_messages;                  /* of one connection, which closes when the last of them is answered; 0: any number */
+	/* For new connections: */
+	struct fl_tls_host *tls;                /* borrowed; NULL: plain */
+	const char *const *alpn;                /* as fl_tls_session_create() has it */
+	bool alpn_must;
+	const struct fl_tcp_ops *ops;           /* NULL: those of the fl_tcp */
+	struct fl_tcp_share *share;             /* borrowed; NULL: not counted */
+	unsigned max_share;                     /* most that share->n may be; 0: any number */
 	unsigned conns;
 	bool draining;                          /* no message is taken any more; each connection closes when its last answer is out */
 	void (*on_gone)(struct fl_tcp_listener *li);    /* the last connection of a closed listener went; may be NULL */
@@ -53,6 +74,14 @@ void fl_tcp_unlisten(struct fl_tcp_listener *li);
 
 /* Sends one message: what the socket does not take at once is queued. Harmless on a closed connection. */
 void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n);
+/* Writes bytes as they are: of a raw connection. They gather until the event ends. */
+void fl_conn_write(struct fl_conn *c, const void *bytes, size_t n);
+void fl_conn_end(struct fl_conn *c);            /* nothing is read any more, it closes when nothing is in work or unsent */
+void fl_conn_pause(struct fl_conn *c, bool on); /* nothing is read as long as that is on */
+void fl_conn_until(struct fl_conn *c, uint64_t at_ns);  /* sets the timer, unless it waits for the peer to read */
+struct fl_str fl_conn_alpn(const struct fl_conn *c);    /* what was agreed; "": nothing */
+bool fl_conn_sealed(const struct fl_conn *c);
+void **fl_conn_speaker(struct fl_conn *c);      /* what speaks on a raw connection; NULL at first */
 size_t fl_conn_unsent(const struct fl_conn *c);  /* bytes queued */
 void fl_conn_reset(struct fl_conn *c);          /* closes it; closed() is called */
 void fl_conn_hold(struct fl_conn *c);           /* a message is in work: keep the memory */

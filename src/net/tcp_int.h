@@ -1,0 +1,76 @@
+/* tcp_int: what the files of the TCP server share. Private to net/.
+ *
+ *   tcp.c       accepts, counts, closes; frames; bytes out
+ *   tcp_tls.c   what changes when a connection is sealed: its bytes go through a fl_tls_session on both ways */
+#pragma once
+#include "base/mem.h"
+#include "net/tcp.h"
+#include "net/tls_server.h"
+
+enum { FL_TCP_CLIENTS = 4096, FL_TCP_CIPHER = 17 * 1024, FL_TCP_PLAIN = 65537 };
+
+/* Bytes that wait for the socket. */
+struct fl_tcp_out { struct fl_tcp_out *next; uint32_t n, at, cap; uint8_t bytes[]; };
+
+struct fl_conn {
+	struct fl_io io;
+	struct fl_timer timer;
+	struct fl_tcp *tcp;
+	struct fl_tcp_listener *li;
+	const struct fl_tcp_ops *ops;
+	struct fl_conn *prev, *next;    /* all, least recently used first */
+	struct fl_udp_way way;
+	uint16_t local_port, client;    /* client: its place in clients[] */
+	bool open, resting, busy;       /* busy: inside an event of its own */
+	bool cork;                      /* what is written gathers, and is sent where the event ends */
+	bool blocked;                   /* the socket takes no more for now */
+	bool broken;                    /* what was written could not be kept: to be closed */
+	bool ended;                     /* nothing is read any more; it closes with the last answer */
+	bool paused;                    /* the owner of a raw connection reads no more for now */
+	bool shaking;                   /* the TLS handshake is not over */
+	unsigned holds;
+	uint32_t events;                /* that the loop looks for */
+	uint32_t taken;                 /* messages */
+	void *user, *speaker;
+	struct fl_tcp_out *out_first, *out_last;
+	size_t unsent;
+	uint64_t moved_ns;              /* when the peer last took something */
+	struct fl_tls_session *tls;     /* NULL: plain */
+	uint8_t *left;                  /* ciphertext that was fetched, but not needed yet; malloc'd */
+	size_t left_at, left_n;
+	uint8_t *big;                   /* a piece for a frame that does not fit below */
+	size_t big_n, have;             /* of the piece; bytes in the buffer in use */
+	uint8_t in[];
+};
+
+struct fl_tcp {
+	struct fl_loop *loop;
+	struct fl_pool *pool;
+	struct fl_tcp_limits lim;
+	struct fl_tcp_ops ops;
+	struct fl_tcp_stats stats;
+	struct fl_conn *first, *last;
+	unsigned n;
+	uint16_t clients[FL_TCP_CLIENTS];       /* connections by a hash of who they come from: those that share a place share its limit */
+	/* Made when the first connection wants them: sealed ones fetch much at once, and all that is not frames is read here. */
+	uint8_t *cipher, *plain;
+	struct fl_conn *reader;         /* whose bytes are in cipher */
+	size_t cipher_at, cipher_n;
+	unsigned fetches;               /* that the reader may still make */
+};
+
+static inline void fl_tcp_count(uint64_t *c, uint64_t by) { __atomic_store_n(c, *c + by, __ATOMIC_RELAXED); }
+
+/* tcp.c */
+int fl_tcp_push(struct fl_conn *c, const void *bytes, size_t n);        /* queues; 0, or -ENOBUFS: c is broken now */
+void fl_tcp_close(struct fl_conn *c);
+void fl_tcp_ready(struct fl_conn *c);           /* bytes may be read: tells the owner; closes it when that does not like it */
+bool fl_tcp_take(struct fl_conn *c, const uint8_t *bytes, size_t n);    /* of a raw connection; false: closed */
+bool fl_tcp_frames(struct fl_conn *c);          /* hands out what is whole; false: closed */
+bool fl_tcp_rests(const struct fl_conn *c);     /* nothing more is to be read now */
+uint8_t *fl_tcp_in(struct fl_conn *c, size_t *cap);     /* the buffer in use */
+
+/* tcp_tls.c */
+int fl_tcp_seal(struct fl_conn *c);             /* 0 or -ENOMEM */
+void fl_tcp_unseal(struct fl_conn *c, bool bye);
+void fl_tcp_sealed_read(struct fl_conn *c);     /* reads and hands out, until there is no more or no room */
