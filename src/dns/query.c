@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 enum { DEADLINE_S = 20, QUERY_LIMIT = 512 * 1024, STREAM_AHEAD = 256 * 1024, COPIED = FL_RD | FL_TC | FL_RA | FL_AD | FL_CD };
+enum { PADDING = 12, PAD_TO = 468 };    /* RFC 8467 §4.1 */
 
 static struct fl_shard_x *shard_of(struct fl_shard *sh) { return (struct fl_shard_x *)sh; }
 static struct fl_block_q *block_of(struct fl_query *q) { return (struct fl_block_q *)q; }
@@ -57,6 +58,16 @@ static void conn_leave(struct fl_block_q *b)
 	fl_conn_put(c);
 }
 
+static void tell_asker(struct fl_block_q *b, const uint8_t *msg, size_t n, const struct fl_query *q)
+{
+	struct fl_asker *a = b->asker;
+	b->asker = NULL;
+	if (!a)
+		return;
+	a->block = NULL;
+	a->answer(a, msg, n, q);
+}
+
 static void block_put(struct fl_query *q)
 {
 	struct fl_block_q *b = block_of(q);
@@ -66,6 +77,7 @@ static void block_put(struct fl_query *q)
 		fl_timer_clear(q->shard->loop, &b->deadline);
 	fl_arena_finish(&b->arena);
 	struct fl_listener *via = b->via;
+	tell_asker(b, NULL, 0, NULL);           /* it ended without an answer */
 	b->next = x->free;
 	x->free = b;
 	conn_leave(b);
@@ -101,6 +113,18 @@ static const struct fl_chain *route(struct fl_query *q)
 
 /* ---- answers ---- */
 
+/* On encrypted ways, what asks with padding is answered with padding. */
+static uint16_t pad_to(const struct fl_query *q)
+{
+	const struct fl_block_q *b = (const struct fl_block_q *)q;
+	if (!b->via->secret)
+		return 0;
+	for (const struct fl_edns *e = q->ask.opt; e; e = e->next)
+		if (e->code == PADDING)
+			return PAD_TO;
+	return 0;
+}
+
 static void pack_fill(struct fl_pack *p, struct fl_query *q)
 {
 	const struct fl_client *c = q->client;
@@ -110,7 +134,7 @@ static void pack_fill(struct fl_pack *p, struct fl_query *q)
 			       .qclass = c->qclass, .item = r->item, .n = r->n, .edns = c->edns, .udp_size = q->ask.udp_size,
 			       .edns_flags = c->edns_flags & 0xff00, .opt = r->opt, .ede = r->has_ede ? r->ede : -1,
 			       .ede_text = r->ede_text, .room = q->chain->seal_room,
-			       .tight_above = c->tcp ? 0 : c->peer.len == 4 ? 1480 : 1220 };
+			       .tight_above = c->tcp ? 0 : c->peer.len == 4 ? 1480 : 1220, .pad_to = pad_to(q) };
 	p->flags = (uint16_t)(FL_QR | c->opcode << 11 | ((kept | r->set) & ~r->clear));
 }
 
@@ -174,6 +198,18 @@ static void answer_tcp(struct fl_query *q, struct fl_block_q *b)
 	}
 }
 
+/* One message is all that such a stream carries: no transfers. */
+static void answer_stream(struct fl_query *q, struct fl_block_q *b)
+{
+	struct fl_pack p;
+	uint8_t *to = fl_udp_room(shard_of(q->shard)->udp, 65535);     /* scratch, as above */
+	if (q->res.stream)
+		q->res = (struct fl_reply){ .rcode = FL_REFUSED, .bare = true, .by = q->res.by };
+	size_t n = pack_one(q, &p, to, 65535);
+	account(q, &(struct fl_sent){ to, n, p.full_len, p.flags_out, 0 });     /* before: the stream's next question may come at once */
+	tell_asker(b, n ? to : NULL, n, q);
+}
+
 void fl_query_conn_room(struct fl_conn *c)
 {
 	bool open = true;
@@ -196,6 +232,11 @@ static void answer(struct fl_query *q)
 	struct fl_pack p;
 	if (q->dropped) {
 		account(q, &(struct fl_sent){ 0 });
+		tell_asker(b, NULL, 0, q);
+		return;
+	}
+	if (b->asked) {
+		answer_stream(q, b);
 		return;
 	}
 	if (b->conn) {
@@ -302,9 +343,9 @@ static void local_of(struct fl_client *c, const struct fl_listener *l, const str
 static void client_fill(struct fl_block_q *b, const struct fl_request *r, const uint8_t *msg, size_t n)
 {
 	struct fl_client *c = &b->client;
-	const struct fl_udp_way *way = b->conn ? fl_conn_way(b->conn) : &b->way;
+	const struct fl_udp_way *way = b->asker ? b->asker->way : b->conn ? fl_conn_way(b->conn) : &b->way;
 	*c = (struct fl_client){ .qname = r->qname, .qtype = r->qtype, .qclass = r->qclass, .id = r->id, .flags = r->flags,
-				 .opcode = r->opcode, .tcp = b->conn != NULL, .edns = r->edns, .dnssec_ok = r->dnssec_ok,
+				 .opcode = r->opcode, .tcp = b->asker ? !b->asker->udp : b->conn != NULL, .edns = r->edns, .dnssec_ok = r->dnssec_ok,
 				 .udp_size = r->udp_size, .edns_flags = r->edns_flags, .packet = msg, .packet_len = n };
 	c->peer = addr_of(&way->peer.v6, &c->peer_port);
 	if (c->peer.len == 16)
@@ -349,14 +390,38 @@ static void run(struct fl_block_q *b, const struct fl_request *r, const uint8_t 
 	fl_timer_set(q->shard->loop, &b->deadline, at);
 }
 
+/* SERVFAIL without a query. */
+static size_t unable(uint8_t *out, const struct fl_request *r, const uint8_t *bytes)
+{
+	size_t n = refuse(out, r, FL_PARSED_FORMERR, bytes);
+	fl_put16(out + 2, (uint16_t)(FL_QR | r->opcode << 11 | (r->flags & (FL_RD | FL_CD)) | FL_SERVFAIL));
+	return n;
+}
+
 /* No block is left: the client hears SERVFAIL without one. */
 static void overloaded(struct fl_listener *l, struct fl_conn *c, const struct fl_udp_way *way, const struct fl_request *r,
 		       const uint8_t *msg)
 {
 	uint8_t out[FL_HEADER + FL_NAME_MAX + 8];
-	size_t n = refuse(out, r, FL_PARSED_FORMERR, msg);
-	fl_put16(out + 2, (uint16_t)(FL_QR | r->opcode << 11 | (r->flags & (FL_RD | FL_CD)) | FL_SERVFAIL));
-	send_raw(l, c, way, out, n);
+	send_raw(l, c, way, out, unable(out, r, msg));
+}
+
+/* A block with the message in it, which r then points into; NULL: no memory. */
+static struct fl_block_q *block_of_message(struct fl_listener *l, struct fl_request *r, const uint8_t *bytes, size_t n, uint8_t **msg)
+{
+	struct fl_query *q = block_get(&l->shard->sh);
+	*msg = q ? fl_copy(q->arena, bytes, n) : NULL;
+	if (!*msg) {
+		if (q)
+			block_put(q);
+		return NULL;
+	}
+	r->qname.wire = *msg + (r->qname.wire - bytes);
+	if (r->opt_len)
+		r->opt_data = *msg + (r->opt_data - bytes);
+	block_of(q)->via = l;
+	l->users++;
+	return block_of(q);
 }
 
 static void take(struct fl_listener *l, struct fl_conn *c, const struct fl_udp_way *way, const uint8_t *bytes, size_t n)
@@ -370,20 +435,12 @@ static void take(struct fl_listener *l, struct fl_conn *c, const struct fl_udp_w
 		reject(l, c, way, &r, verdict, bytes);
 		return;
 	}
-	struct fl_query *q = block_get(&l->shard->sh);
-	uint8_t *msg = q ? fl_copy(q->arena, bytes, n) : NULL;
-	if (!msg) {
-		if (q)
-			block_put(q);
+	uint8_t *msg;
+	struct fl_block_q *b = block_of_message(l, &r, bytes, n, &msg);
+	if (!b) {
 		overloaded(l, c, way, &r, bytes);
 		return;
 	}
-	struct fl_block_q *b = block_of(q);
-	r.qname.wire = msg + (r.qname.wire - bytes);
-	if (r.opt_len)
-		r.opt_data = msg + (r.opt_data - bytes);
-	b->via = l;
-	l->users++;
 	if (c) {
 		b->conn = c;
 		fl_conn_hold(c);
@@ -414,6 +471,50 @@ void fl_query_tcp(struct fl_conn *c, const uint8_t *bytes, size_t n)
 	struct fl_listener *l = (struct fl_listener *)((char *)fl_conn_listener(c) - offsetof(struct fl_listener, tcp));
 	l->shard->sh.now_ns = fl_loop_now(l->shard->sh.loop);
 	take(l, c, NULL, bytes, n);
+}
+
+/* ---- streams ---- */
+
+bool fl_query_stream(struct fl_listener *l, struct fl_asker *a, const uint8_t *bytes, size_t n)
+{
+	struct fl_request r;
+	uint8_t out[FL_HEADER + FL_NAME_MAX + 64 + 512], *msg;
+	size_t len = 0;
+	a->block = NULL;
+	l->shard->sh.now_ns = fl_loop_now(l->shard->sh.loop);
+	enum fl_parsed verdict = fl_request_parse(&r, bytes, n, (uint16_t)(1 << FL_OP_QUERY | 1 << FL_OP_NOTIFY));
+	if (verdict == FL_PARSED_BADVERS && r.qclass != FL_C_IN && !l->group->other_classes)
+		verdict = FL_PARSED_OK;
+	if (verdict != FL_PARSED_OK)
+		fl_grid_add(l->shard->server->malformed, l->shard->sh.id, (unsigned)verdict, 1);
+	if (verdict == FL_PARSED_BADVERS)
+		len = bad_version(out, &r);
+	else if (verdict == FL_PARSED_SERVFAIL)
+		len = refuse(out, &r, verdict, bytes);
+	else if (verdict != FL_PARSED_OK)
+		return false;
+	struct fl_block_q *b = len ? NULL : block_of_message(l, &r, bytes, n, &msg);
+	if (!b) {
+		len = len ? len : unable(out, &r, bytes);
+		a->answer(a, out, len, NULL);
+		return true;
+	}
+	b->asked = true;
+	b->asker = a;
+	a->block = b;
+	run(b, &r, msg, n);
+	return true;
+}
+
+void fl_query_gone(struct fl_asker *a)
+{
+	struct fl_block_q *b = a->block;
+	a->block = NULL;
+	if (!b)
+		return;
+	b->asker = NULL;
+	if (b->q.parked)                        /* one that has a job out ends when that is back */
+		fl_chain_expire(&b->q);
 }
 
 void fl_query_conn_closed(struct fl_conn *c)

@@ -14,6 +14,7 @@ struct fl_listener {
 	struct fl_io udp;               /* fd -1: the scheme is not served by UDP */
 	struct fl_tcp_listener tcp;
 	bool wildcard, removed;
+	bool secret;                    /* encrypted: who asks with padding is answered with padding */
 	unsigned users;                 /* queries that will answer through it */
 	struct fl_shard_x *shard;
 	struct fl_group *group;         /* of the generation that serves now */
@@ -36,6 +37,8 @@ struct fl_block_q {
 	struct fl_block_q *conn_next, *conn_prev;       /* in work on the same connection */
 	bool listed, orphan;            /* on parked; its connection closed */
 	bool streaming;                 /* more messages follow when the connection has room: held until then */
+	bool asked;                     /* by fl_query_stream() */
+	struct fl_asker *asker;         /* who waits for the answer; NULL: it was told, or went */
 	_Alignas(16) char mem[];
 };
 
@@ -96,6 +99,21 @@ void fl_shard_unlisten(struct fl_shard_x *x);
 void fl_shard_expire_all(struct fl_shard_x *x);
 unsigned fl_shard_parked(const struct fl_shard_x *x);
 void fl_listener_put(struct fl_listener *l);
+
+/* Who waits for the answer to a question that came on a stream of its own (HTTP, gRPC, QUIC). Embedded in the transport's stream. */
+struct fl_asker {
+	/* the transport's */
+	const struct fl_udp_way *way;   /* peer, local with info 4 or 6; borrowed until the answer */
+	bool udp;                       /* metrics and logs call it "udp" (QUIC), else "tcp" */
+	/* Once, maybe before fl_query_stream() returns; not after fl_query_gone(). msg: for the call only; NULL: the question was dropped, nothing
+	 * may be said. q: still whole; NULL: no chain saw it. */
+	void (*answer)(struct fl_asker *a, const uint8_t *msg, size_t n, const struct fl_query *q);
+	/* query.c's own */
+	struct fl_block_q *block;
+};
+/* false: no message that may be asked (CoreDNS refuses such below DNS: status 400, a stream error), answer() will not come. */
+bool fl_query_stream(struct fl_listener *l, struct fl_asker *a, const uint8_t *bytes, size_t n);
+void fl_query_gone(struct fl_asker *a);         /* the stream is no more; harmless after the answer, and on a zeroed one */
 
 /* query.c: packets → queries → answers */
 void fl_query_udp(struct fl_listener *l, const struct fl_udp_in *in);

@@ -55,6 +55,7 @@ static void udp_ready(struct fl_io *io, uint32_t events)
 static void transport_put(struct fl_listener *l, const struct fl_group *g)
 {
 	static const char *const dot[] = { "dot", NULL };       /* offered to who asks for it (RFC 7858 has no need of it) */
+	l->secret = g->tls != NULL;
 	l->tcp.tls = g->tls;
 	l->tcp.alpn = dot;
 }

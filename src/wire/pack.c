@@ -216,6 +216,7 @@ static size_t pack_fast(struct fl_pack *p, uint8_t *to, size_t limit)
 				o = put_item(o, it, it->owner.wire, it->owner.len);
 		}
 	fl_pack_end(to, p, count, false);
+	p->opt_len = (uint16_t)plan.len;
 	return (size_t)(fl_pack_opt_put(o, p, &plan) - to);
 }
 
@@ -239,16 +240,34 @@ static bool is_tight(const struct fl_pack *p)
 	return true;
 }
 
+/* The OPT, which is last, gets one option more that fills the message up. */
+static size_t fill_up(const struct fl_pack *p, uint8_t *to, size_t n, size_t limit)
+{
+	enum { PADDING = 12 };
+	if (!p->pad_to || !p->opt_len || n + 4 > limit)
+		return n;
+	uint8_t *rdlen = to + n - p->opt_len + OPT_HEAD - 2;
+	size_t whole = (n + 4 + p->pad_to - 1) / p->pad_to * p->pad_to;
+	whole = whole < limit ? whole : limit;
+	fl_put16(to + n, PADDING);
+	fl_put16(to + n + 2, (uint16_t)(whole - n - 4));
+	memset(to + n + 4, 0, whole - n - 4);
+	fl_put16(rdlen, (uint16_t)(fl_get16(rdlen) + (whole - n)));
+	return whole;
+}
+
 size_t fl_pack(struct fl_pack *p, uint8_t *to, size_t limit)
 {
 	limit = usable(p, limit);
 	size_t n = pack_fast(p, to, p->tight_above && p->tight_above < limit && !is_tight(p) ? p->tight_above : limit);
-	return n ? n : fl_pack_tight(p, to, limit);
+	n = n ? n : fl_pack_tight(p, to, limit);
+	return p->pad_to ? fill_up(p, to, n, limit) : n;
 }
 
 size_t fl_pack_slow(struct fl_pack *p, uint8_t *to, size_t limit)
 {
-	return fl_pack_tight(p, to, usable(p, limit));
+	limit = usable(p, limit);
+	return fill_up(p, to, fl_pack_tight(p, to, limit), limit);
 }
 
 size_t fl_pack_query(uint8_t *to, size_t cap, uint16_t id, uint16_t flags, struct fl_name qname, uint16_t qtype, uint16_t qclass,

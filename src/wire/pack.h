@@ -19,7 +19,9 @@ struct fl_pack {
 	const char *ede_text;           /* may be NULL */
 	size_t room;                    /* bytes to leave free behind it (seal) */
 	size_t tight_above;             /* longer: compressed though it would fit; 0: never. CoreDNS on UDP: 1480, on IPv6 1220 */
+	uint16_t pad_to;                /* with an OPT: filled up to a multiple of so many octets (RFC 7830), as far as the limit allows; 0: not */
 	/* out */
+	uint16_t opt_len;               /* of the OPT, which is last, without padding */
 	size_t full_len;                /* uncompressed, before OPT and truncation: what CoreDNS counts and logs */
 	uint16_t flags_out;             /* with TC as sent */
 	bool cut;                       /* TC was set because records were left out */

@@ -205,5 +205,6 @@ size_t fl_pack_tight(struct fl_pack *p, uint8_t *to, size_t limit)
 	bool cut = !put_items(&t, p, count);
 	plan = fl_pack_opt_plan(p, limit > t.at ? limit - t.at : 0);
 	fl_pack_end(to, p, count, cut);
+	p->opt_len = (uint16_t)plan.len;
 	return (size_t)(fl_pack_opt_put(to + t.at, p, &plan) - to);
 }

@@ -1,4 +1,5 @@
 #include "bytes.h"
+#include <stdio.h>
 
 static struct fl_arena arena;
 static uint8_t out[65536], again[65536], qname_wire[FL_NAME_MAX];
@@ -353,6 +354,41 @@ static void test_root(void **state)
 	assert_memory_equal(out, again, n);
 }
 
+/* The last option of the OPT fills the message up, also behind others, and never beyond the limit. */
+static void test_padding(void **state)
+{
+	(void)state;
+	struct fl_edns nsid = { 3, 2, (const uint8_t *)"ab", NULL };
+	p.pad_to = 468;
+	assert_int_equal(fl_pack(&p, out, 65535), 33);          /* without an OPT there is no padding */
+	p.edns = true;
+	p.udp_size = 1232;
+	p.opt = &nsid;
+	assert_int_equal(fl_pack(&p, out, 65535), 468);
+	assert_int_equal(fl_get16(out + 33 + 9), 468 - 33 - 11);
+	assert_memory_equal(out + 33 + 11, "\0\3\0\2ab\0\14", 8);
+	assert_int_equal(fl_get16(out + 33 + 11 + 8), 468 - 33 - 11 - 10);
+	assert_int_equal(out[467], 0);
+	assert_int_equal(fl_pack_slow(&p, again, 65535), 468);
+	assert_memory_equal(out, again, 468);
+	p.room = 100;
+	assert_int_equal(fl_pack(&p, out, 512), 412);           /* room for a signature, then as far as it goes */
+	p.room = 65535 - 53;
+	assert_true(fl_pack(&p, out, 65535) >= 50);
+	p.room = 0;
+	char text[600];
+	snprintf(text, sizeof text, "x TXT %0250d %0160d", 0, 0);
+	struct fl_item it = item(&arena, text, FL_ADDITIONAL);
+	p.item = &it;
+	p.n = 1;
+	size_t n = fl_pack(&p, out, 65535);
+	assert_int_equal(n, 936);
+	p.pad_to = 1;
+	size_t least = fl_pack(&p, out, 65535);
+	p.pad_to = 0;
+	assert_int_equal(fl_pack(&p, again, 65535), least - 4); /* an empty option */
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -361,7 +397,7 @@ int main(void)
 		T(test_fast), T(test_header), T(test_opt), T(test_ttl_bounds), T(test_shuffle), T(test_first),
 		T(test_shuffle_of_unlike_records), T(test_cut), T(test_ede_gives_way), T(test_large), T(test_compression),
 			T(test_query),
-		T(test_root), T(test_pointers_are_14_bits), T(test_tight_above),
+		T(test_root), T(test_pointers_are_14_bits), T(test_tight_above), T(test_padding),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
