@@ -11,10 +11,34 @@ static const struct fl_metric_def closed_def = { .name = "fairlead_tcp_connectio
 static const struct fl_metric_def handshakes_def = { .name = "fairlead_tls_handshakes_total", .kind = FL_COUNTER,
 	.help = "TLS handshakes of clients: full, resumed from a session before, failed.", .labels = { "result" } };
 
+static const struct fl_metric_def web_def = { .name = "fairlead_http_requests_total", .kind = FL_COUNTER,
+	.help = "HTTP requests of DoH and gRPC clients." };
+static const struct fl_metric_def ended_def = { .name = "fairlead_http_aborted_total", .kind = FL_COUNTER,
+	.help = "What HTTP clients were refused or gave up: slow (a request or answer that did not move), large (a header beyond the limit, or no "
+		"HTTP), reset (a request in work that the client reset), calmed (a connection closed for that).", .labels = { "reason" } };
+
 static void tell(const struct fl_metric_def *def, const char *reason, uint64_t *told, uint64_t now)
 {
 	fl_grid_add(reason ? fl_metric_plain(def, reason) : fl_metric_plain(def), 0, 0, now - *told);
 	*told = now;
+}
+
+static void web_look(struct fl_server *s)
+{
+	struct fl_web_stats all = { 0 };
+	for (unsigned i = 1; i <= s->process.shards; i++) {
+		struct fl_web_stats one = fl_web_stats_read(&s->shard[i]->web);
+		all.requests += one.requests;
+		all.slow += one.slow;
+		all.large += one.large;
+		all.resets += one.resets;
+		all.calmed += one.calmed;
+	}
+	tell(&web_def, NULL, &s->web_told.requests, all.requests);
+	tell(&ended_def, "slow", &s->web_told.slow, all.slow);
+	tell(&ended_def, "large", &s->web_told.large, all.large);
+	tell(&ended_def, "reset", &s->web_told.resets, all.resets);
+	tell(&ended_def, "calmed", &s->web_told.calmed, all.calmed);
 }
 
 static void look(void *arg)
@@ -44,6 +68,7 @@ static void look(void *arg)
 	tell(&handshakes_def, "full", &s->told.shaken, all.shaken);
 	tell(&handshakes_def, "resumed", &s->told.resumed, all.resumed);
 	tell(&handshakes_def, "failed", &s->told.unshaken, all.unshaken);
+	web_look(s);
 }
 
 void fl_conns_watch(struct fl_server *s) { fl_metric_before(look, s); }

@@ -1,4 +1,5 @@
 #include "dns/gen.h"
+#include "dns/doh.h"
 #include "dns/server_int.h"
 #include "net/tls_server.h"
 #include "net/watch.h"
@@ -175,6 +176,30 @@ static int group_zone_add(struct fl_gen *g, struct fl_group *gr, struct fl_name 
 	return 0;
 }
 
+static uint32_t limit(struct fl_said said, uint32_t otherwise) { return said.said ? said.n : otherwise; }
+
+/* Limits of HTTP listeners: the first block's; whoever says max_streams for https must agree with the others that do. */
+static int group_limits(struct fl_group *gr, const struct fl_block *b, bool first, struct fl_err *e)
+{
+	enum { CONNS = 200, HTTPS_STREAMS = 250, GRPC_STREAMS = 256 };
+	const struct fl_block_conf *say = &b->say;
+	bool https = !strcmp(gr->scheme, "https");
+	if (!https && strcmp(gr->scheme, "grpc"))
+		return 0;
+	if (first) {
+		gr->max_conns = limit(https ? say->https_conns : say->grpc_conns, CONNS);
+		gr->max_streams = https ? HTTPS_STREAMS : limit(say->grpc_streams, GRPC_STREAMS);
+	}
+	if (!https || !say->https_streams.said)
+		return 0;
+	if (gr->streams_said && gr->max_streams != say->https_streams.n)
+		return fl_err_set(e, "conflicting max_streams values for shared HTTPS listener %.*s: %u and %u", FL_FMT(gr->addr),
+				  gr->max_streams, say->https_streams.n);
+	gr->streams_said = true;
+	gr->max_streams = say->https_streams.n;
+	return 0;
+}
+
 /* TLS is agreed on before anybody asks for a zone: all blocks of a listener must mean the same (core/dnsserver/tlsconfig.go). */
 static int group_tls(struct fl_group *gr, const struct fl_block *b, const struct fl_key *k, struct fl_err *e)
 {
@@ -184,12 +209,13 @@ static int group_tls(struct fl_group *gr, const struct fl_block *b, const struct
 	if (why)
 		return fl_err_set(e, "conflicting TLS configuration for shared listener %.*s between zones \"%.*s\" and \"%.*s\": %s",
 				  FL_FMT(gr->addr), FL_FMT(gr->first_zone), FL_FMT(k->zone), why);
-	if (!gr->settled) {
+	bool first = !gr->settled;
+	if (first) {
 		gr->settled = true;
 		gr->tls = b->say.tls;
 		gr->first_zone = k->zone;
 	}
-	return 0;
+	return group_limits(gr, b, first, e);
 }
 
 static void group_settings(struct fl_group *gr, const struct fl_block_conf *say)
@@ -265,7 +291,7 @@ static bool filtered(const struct fl_block *b)
 
 static int scheme_served(const struct fl_key *k, struct fl_err *e)
 {
-	static const char *const served[] = { "dns", "tls" };
+	static const char *const served[] = { "dns", "tls", "https", "grpc" };
 	for (size_t i = 0; i < FL_COUNT(served); i++)
 		if (!strcmp(k->scheme, served[i]))
 			return 0;
@@ -321,6 +347,8 @@ static void group_index(struct fl_gen *g, struct fl_group *gr)
 		unsigned labels = fl_name_labels(z);
 		gr->max_labels = labels > gr->max_labels ? labels : gr->max_labels;
 	}
+	if (!strcmp(gr->scheme, "https"))
+		gr->https = fl_doh_responses(gr->addr);
 	gr->dropped = fl_stats_get(gr->addr, FL_STR("dropped"), FL_STR(""));
 }
 

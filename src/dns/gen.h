@@ -48,6 +48,9 @@ struct fl_group {
 	int32_t max_queries;
 	struct fl_tls_host *tls;        /* NULL: none */
 	bool settled;                   /* a block said how it is: the others must agree */
+	bool streams_said;
+	uint32_t max_conns, max_streams;        /* https, grpc; 0: no limit */
+	struct fl_grid *https;          /* responses by status */
 	struct fl_str first_zone;       /* of that block */
 	struct fl_chain none;           /* empty: answers REFUSED */
 	struct fl_stats *dropped;       /* counts of what no chain took */

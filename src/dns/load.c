@@ -74,6 +74,11 @@ void fl_server_destroy(struct fl_server *s)
 		fl_gen_destroy(v->gen);
 		free(v);
 	}
+	while (s->share) {
+		struct fl_share *sh = s->share;
+		s->share = sh->next;
+		free(sh);
+	}
 	free(s->key);
 	free(s->shard);
 	free(s);
@@ -244,6 +249,28 @@ static bool bound(const struct fl_server *s, struct fl_str key)
 	return false;
 }
 
+/* An address keeps its count as long as the server runs: its connections may outlive a configuration that left it out. */
+static struct fl_tcp_share *share_of(struct fl_server *s, const char *key)
+{
+	struct fl_share *sh = s->share;
+	while (sh && strcmp(sh->key, key))
+		sh = sh->next;
+	if (!sh) {
+		sh = fl_xalloc(sizeof *sh);
+		sh->next = s->share;
+		snprintf(sh->key, sizeof sh->key, "%s", key);
+		s->share = sh;
+	}
+	return &sh->tcp;
+}
+
+/* CoreDNS does the same without a word. */
+static void warn_plain(const struct fl_group *g)
+{
+	if (strcmp(g->scheme, "dns") && !g->tls)
+		fl_log(FL_WARN, NULL, "%.*s: no tls in the server block: this listener is not encrypted", FL_FMT(g->addr));
+}
+
 static int bind_one(struct fl_load *l, const struct fl_group *g, struct fl_new_socket *n)
 {
 	char what[256];
@@ -252,8 +279,10 @@ static int bind_one(struct fl_load *l, const struct fl_group *g, struct fl_new_s
 	n->tcp = fl_listen_tcp(g->host, g->port, what, sizeof what);    /* TCP first, as CoreDNS */
 	if (n->tcp < 0)
 		return fl_err_set(&l->err, "Listen: %s", what);
-	if (!plain)
+	if (!plain) {
+		n->share = share_of(l->server, n->key);
 		return 0;
+	}
 	n->udp = fl_listen_udp(g->host, g->port, &n->wildcard, what, sizeof what);
 	if (n->udp < 0)
 		return fl_err_set(&l->err, "ListenPacket: %s", what);
@@ -276,6 +305,7 @@ static int bind_new(struct fl_load *l)
 		for (unsigned sh = 0; sh < shards; sh++)
 			if (bind_one(l, g->group[i], &l->sock[sh * l->nsock + k]))
 				return -EINVAL;
+		warn_plain(g->group[i]);
 		k++;
 	}
 	return 0;

@@ -5,6 +5,7 @@
 #include "dns/stats.h"
 #include "net/tcp.h"
 #include "net/udp.h"
+#include "net/web.h"
 #include <pthread.h>
 
 struct fl_shard_x;
@@ -16,6 +17,7 @@ struct fl_listener {
 	bool wildcard, removed;
 	bool secret;                    /* encrypted: who asks with padding is answered with padding */
 	unsigned users;                 /* queries that will answer through it */
+	struct fl_web *web;             /* https, grpc */
 	struct fl_shard_x *shard;
 	struct fl_group *group;         /* of the generation that serves now */
 	struct fl_addr local;           /* its host and port, read once */
@@ -53,6 +55,7 @@ struct fl_shard_x {
 	struct fl_rng rng;
 	struct fl_udp *udp;
 	struct fl_tcp *tcp;
+	struct fl_web_stats web;
 	struct fl_block_q *free, *parked;
 	struct fl_listener *listener;
 	struct fl_gen *gen;
@@ -64,7 +67,14 @@ struct fl_shard_x {
 };
 
 /* What a load hands to a shard. */
-struct fl_new_socket { char key[96]; int udp, tcp; bool wildcard; };    /* descriptors; -1: none of that kind */
+struct fl_new_socket {
+	char key[96];
+	int udp, tcp;                   /* descriptors; -1: none of that kind */
+	bool wildcard;
+	struct fl_tcp_share *share;     /* connections of the address on all shards; NULL: nobody limits them */
+};
+/* Of one address, for the life of the server. */
+struct fl_share { struct fl_tcp_share tcp; struct fl_share *next; char key[96]; };
 
 struct fl_load;
 struct fl_server {
@@ -81,6 +91,8 @@ struct fl_server {
 	struct fl_grid *saturated, *malformed, *busiest;
 	uint64_t seen_ns;               /* when busy.c looked last */
 	struct fl_tcp_stats told;       /* what conns.c counted so far */
+	struct fl_web_stats web_told;
+	struct fl_share *share;
 };
 
 /* busy.c: keeps the gauge fairlead_saturation, from create to destroy. Main thread. */

@@ -122,6 +122,25 @@ int fl_setup_once(struct fl_setup *s)
 	return n > 1 ? fl_setup_error(s, "this plugin can only be used once per Server Block") : 0;
 }
 
+int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t most)
+{
+	struct fl_str *arg, name = fl_disp_val(&s->disp);
+	struct fl_err e;
+	int64_t n;
+	if (fl_disp_args(&s->disp, &arg) != 1)
+		return fl_setup_arg_error(s);
+	if (fl_atoi(arg[0], &n, &e))
+		return fl_setup_parse_error(s, "invalid %.*s value '%.*s': %s", FL_FMT(name), FL_FMT(arg[0]), e.msg);
+	if (n < 0)
+		return fl_setup_parse_error(s, "%.*s must be a non-negative integer: %lld", FL_FMT(name), (long long)n);
+	if (most && n > most)
+		return fl_setup_parse_error(s, "%.*s must not exceed %u: %lld", FL_FMT(name), most, (long long)n);
+	if (to->said)
+		return fl_setup_parse_error(s, "%.*s already defined for this server block", FL_FMT(name));
+	*to = (struct fl_said){ true, n > UINT32_MAX ? UINT32_MAX : (uint32_t)n };
+	return 0;
+}
+
 /* ---- others ---- */
 
 const void *fl_setup_find(struct fl_setup *s, const char *plugin, const char *iface, void **inst)

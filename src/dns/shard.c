@@ -1,5 +1,6 @@
 /* One thread's world: its sockets, its loop, the queries that wait. */
 #include "dns/server_int.h"
+#include "dns/doh.h"
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/log.h"
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 enum { POOL_MIB = 64, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_CLIENT = 1024, MAX_INFLIGHT = 128, MAX_UNSENT = 1024 * 1024,
-       ROUNDS = 4 };
+       ROUNDS = 4, GRPC_IDLE_S = 600, STREAMS_OF_GO = 250, STREAMS_MOST = 10000 };
 
 /* ---- listeners ---- */
 
@@ -25,6 +26,7 @@ void fl_listener_put(struct fl_listener *l)
 	*p = l->next;
 	if (l->udp.fd >= 0)
 		close(l->udp.fd);
+	fl_web_destroy(l->web);
 	free(l);
 }
 
@@ -55,9 +57,26 @@ static void udp_ready(struct fl_io *io, uint32_t events)
 static void transport_put(struct fl_listener *l, const struct fl_group *g)
 {
 	static const char *const dot[] = { "dot", NULL };       /* offered to who asks for it (RFC 7858 has no need of it) */
+	static const char *const web[] = { "h2", "http/1.1", NULL }, *const grpc[] = { "h2", NULL };
+	bool https = !strcmp(g->scheme, "https");
 	l->secret = g->tls != NULL;
 	l->tcp.tls = g->tls;
 	l->tcp.alpn = dot;
+	if (!https && strcmp(g->scheme, "grpc"))
+		return;
+	uint32_t streams = g->max_streams ? g->max_streams : https ? STREAMS_OF_GO : STREAMS_MOST;
+	const struct fl_web_conf c = { .max_streams = streams < STREAMS_MOST ? streams : STREAMS_MOST, .prior = !https, .v2_only = !https };
+	if (!l->web)
+		l->web = fl_web_create(l->shard->sh.loop, https ? &fl_doh_ops : &fl_grpc_ops, &l->shard->web);
+	fl_web_configure(l->web, &c);
+	l->tcp.alpn = https ? web : grpc;
+	l->tcp.alpn_must = true;
+	l->tcp.ops = &fl_web_tcp_ops;
+	l->tcp.speaker = l->web;
+	l->tcp.max_share = g->max_conns;
+	l->tcp.max_messages = 0;
+	if (!https)                             /* clients keep their channels open; CoreDNS never closes them */
+		l->tcp.idle_ns = GRPC_IDLE_S * FL_SEC;
 }
 
 static void group_put(struct fl_listener *l, struct fl_group *g)
@@ -82,6 +101,7 @@ static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, st
 				   .next = x->listener };
 	memcpy(l->key, s->key, sizeof l->key);
 	l->tcp.on_gone = tcp_gone;
+	l->tcp.share = s->share;
 	x->listener = l;
 	group_put(l, g);
 	int ret = s->udp < 0 ? 0 : fl_loop_add_polled(x->sh.loop, &l->udp);
@@ -312,6 +332,7 @@ void fl_shard_destroy(struct fl_shard_x *x)
 	while (x->listener) {
 		struct fl_listener *l = x->listener;
 		x->listener = l->next;
+		fl_web_destroy(l->web);
 		free(l);
 	}
 	if (x->server->inline_shard) {

@@ -109,6 +109,8 @@ void fl_conn_reset(struct fl_conn *c)
 	fl_tcp_close(c);
 }
 
+void fl_conn_close(struct fl_conn *c) { fl_tcp_close(c); }
+
 /* ---- writing ---- */
 
 bool fl_tcp_rests(const struct fl_conn *c)
@@ -553,9 +555,7 @@ static void buffers(struct fl_tcp *t, bool sealed)
 static bool begin(struct fl_conn *c)
 {
 	struct fl_tcp_listener *li = c->li;
-	c->cork = li->tls || c->ops->bytes;
-	if (c->cork)
-		buffers(c->tcp, li->tls);
+	buffers(c->tcp, li->tls);
 	if (li->tls)
 		return !fl_tcp_seal(c);
 	return !c->ops->ready || !c->ops->ready(c);
@@ -577,6 +577,7 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 	c->tcp = t;
 	c->li = li;
 	c->ops = li->ops ? li->ops : &t->ops;
+	c->cork = li->tls || c->ops->bytes;
 	c->events = EPOLLIN;
 	address(c, peer);
 	if (fl_loop_add(t->loop, &c->io, EPOLLIN)) {
@@ -595,8 +596,12 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 		__atomic_add_fetch(&li->share->n, 1, __ATOMIC_RELAXED);
 	count(&t->stats.accepted, 1);
 	arm(c, li->read_ns);
+	if (!c->cork)
+		return;
+	c->busy = true;
 	if (!begin(c))
 		fl_tcp_close(c);
+	leave(c);
 }
 
 static void accept_some(struct fl_io *io, uint32_t events)

@@ -62,6 +62,7 @@ struct fl_tcp_listener {
 	const char *const *alpn;                /* as fl_tls_session_create() has it */
 	bool alpn_must;
 	const struct fl_tcp_ops *ops;           /* NULL: those of the fl_tcp */
+	void *speaker;                          /* of raw connections: their owner's */
 	struct fl_tcp_share *share;             /* borrowed; NULL: not counted */
 	unsigned max_share;                     /* most that share->n may be; 0: any number */
 	unsigned conns;
@@ -84,6 +85,7 @@ bool fl_conn_sealed(const struct fl_conn *c);
 void **fl_conn_speaker(struct fl_conn *c);      /* what speaks on a raw connection; NULL at first */
 size_t fl_conn_unsent(const struct fl_conn *c);  /* bytes queued */
 void fl_conn_reset(struct fl_conn *c);          /* closes it; closed() is called */
+void fl_conn_close(struct fl_conn *c);          /* the same, but nobody did wrong */
 void fl_conn_hold(struct fl_conn *c);           /* a message is in work: keep the memory */
 void fl_conn_put(struct fl_conn *c);            /* it is done */
 struct fl_tcp_listener *fl_conn_listener(struct fl_conn *c);
