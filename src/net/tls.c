@@ -13,7 +13,7 @@
 enum { FETCH = 16 * 1024 + 1024 };
 
 struct fl_tls_creds {
-	unsigned refs;
+	unsigned refs;                          /* atomic */
 	bool insecure;
 	gnutls_certificate_credentials_t cred;
 };
@@ -25,8 +25,10 @@ struct fl_tls {
 	int fd;
 	bool empty;                             /* the socket: the next fetch would only say so */
 	size_t at, n;                           /* of in[] */
+	bool heard, odd;                        /* something came; it is not TLS */
 	bool open;                              /* the handshake is done and nothing failed since */
 	int error;                              /* GnuTLS's last */
+	struct fl_tls_past *past;               /* NULL: not to be resumed, or told already */
 	uint8_t in[FETCH];                      /* left alone by GnuTLS, it would read each record in two calls */
 };
 
@@ -81,13 +83,13 @@ struct fl_tls_creds *fl_tls_creds_create(const struct fl_tls_trust *t, struct fl
 
 struct fl_tls_creds *fl_tls_creds_get(struct fl_tls_creds *c)
 {
-	c->refs++;
+	__atomic_fetch_add(&c->refs, 1, __ATOMIC_RELAXED);
 	return c;
 }
 
 void fl_tls_creds_put(struct fl_tls_creds *c)
 {
-	if (!c || --c->refs)
+	if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	gnutls_certificate_free_credentials(c->cred);
 	free(c);
@@ -115,6 +117,9 @@ static ssize_t pull(gnutls_transport_ptr_t arg, void *to, size_t n)
 			gnutls_transport_set_errno(t->s, got < 0 ? errno : 0);
 			return got;
 		}
+		if (!t->heard)                          /* change_cipher_spec .. application_data: what a record begins with */
+			t->odd = t->in[0] < 20 || t->in[0] > 23;
+		t->heard = true;
 		t->at = 0;
 		t->n = (size_t)got;
 		t->empty = t->n < sizeof t->in;
@@ -176,6 +181,39 @@ void fl_tls_destroy(struct fl_tls *t)
 	free(t);
 }
 
+/* ---- resumption ---- */
+
+void fl_tls_past_finish(struct fl_tls_past *past)
+{
+	free(past->p);
+	*past = (struct fl_tls_past){ 0 };
+}
+
+void fl_tls_resume(struct fl_tls *t, struct fl_tls_past *past)
+{
+	t->past = past;
+	if (past->n && gnutls_session_set_data(t->s, past->p, past->n) < 0)
+		fl_tls_past_finish(past);
+}
+
+bool fl_tls_resumed(const struct fl_tls *t) { return gnutls_session_is_resumed(t->s); }
+
+/* TLS 1.3 has something to resume when a ticket came, after the handshake; before, the call would wait for one. */
+static void remember(struct fl_tls *t)
+{
+	gnutls_datum_t d;
+	if (!t->past || (gnutls_protocol_get_version(t->s) == GNUTLS_TLS1_3 &&
+			 !(gnutls_session_get_flags(t->s) & GNUTLS_SFLAGS_SESSION_TICKET)))
+		return;
+	if (gnutls_session_get_data2(t->s, &d) >= 0) {
+		fl_tls_past_finish(t->past);
+		*t->past = (struct fl_tls_past){ fl_xalloc(d.size), d.size };
+		memcpy(t->past->p, d.data, d.size);
+		gnutls_free(d.data);
+	}
+	t->past = NULL;
+}
+
 /* As crypto/x509 words it, where it has a word. */
 static void why_refused(struct fl_tls *t, struct fl_err *e)
 {
@@ -201,6 +239,7 @@ int fl_tls_handshake(struct fl_tls *t, struct fl_err *e)
 		int ret = gnutls_handshake(t->s);
 		if (ret == GNUTLS_E_SUCCESS) {
 			t->open = true;
+			remember(t);
 			return 0;
 		}
 		if (ret == GNUTLS_E_AGAIN)
@@ -208,15 +247,17 @@ int fl_tls_handshake(struct fl_tls *t, struct fl_err *e)
 		if (!gnutls_error_is_fatal(ret))
 			continue;                       /* interrupted, or a warning alert */
 		t->error = ret;
+		if (t->past)                            /* not with that again */
+			fl_tls_past_finish(t->past);
 		if (ret == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
 			why_refused(t, e);
 		else if (ret == GNUTLS_E_FATAL_ALERT_RECEIVED)
 			fl_err_set(e, "remote error: tls: %s", gnutls_alert_get_name(gnutls_alert_get(t->s)));
-		else if (ret == GNUTLS_E_PREMATURE_TERMINATION || ret == GNUTLS_E_PULL_ERROR)
-			fl_err_set(e, "EOF");
-		else if (ret == GNUTLS_E_UNEXPECTED_PACKET || ret == GNUTLS_E_RECORD_OVERFLOW ||
+		else if (t->odd || ret == GNUTLS_E_UNEXPECTED_PACKET || ret == GNUTLS_E_RECORD_OVERFLOW ||
 			 ret == GNUTLS_E_UNSUPPORTED_VERSION_PACKET)
 			fl_err_set(e, "tls: first record does not look like a TLS handshake");
+		else if (ret == GNUTLS_E_PREMATURE_TERMINATION || ret == GNUTLS_E_PULL_ERROR)
+			fl_err_set(e, "EOF");
 		else
 			fl_err_set(e, "tls: %s", gnutls_strerror(ret));
 		return -EPROTO;
@@ -250,11 +291,15 @@ ssize_t fl_tls_read(struct fl_tls *t, void *to, size_t n)
 	do                                      /* it says "again" after a session ticket too */
 		got = gnutls_record_recv(t->s, to, n);
 	while ((got == GNUTLS_E_AGAIN || got == GNUTLS_E_INTERRUPTED) && t->at < t->n);
+	if (t->past)
+		remember(t);
 	return result(t, got);
 }
 
 ssize_t fl_tls_write(struct fl_tls *t, const void *from, size_t n) { return result(t, gnutls_record_send(t->s, from, n)); }
 void fl_tls_last(struct fl_tls *t) { t->empty = true; }
+
+bool fl_tls_cut(const struct fl_tls *t) { return t->error == GNUTLS_E_PREMATURE_TERMINATION; }
 
 const char *fl_tls_reason(const struct fl_tls *t)
 {

@@ -2,7 +2,10 @@
  * certificates. What the other side must prove is decided by the credentials: made once from PEM bytes, shared by sessions and
  * counted, so that new files mean new credentials while old connections keep theirs.
  *
- * The system's certificate bundle is parsed only when no CA was given: it costs megabytes. One thread's. */
+ * A session may be resumed: fl_tls_resume().
+ *
+ * The system's certificate bundle is parsed only when no CA was given: it costs megabytes. Credentials may be shared by threads,
+ * a session is one thread's. */
 #pragma once
 #include "base/err.h"
 #include <sys/types.h>
@@ -24,6 +27,13 @@ struct fl_tls;
 struct fl_tls *fl_tls_client(struct fl_tls_creds *c, int fd, const char *name, const char *const *alpn);
 void fl_tls_destroy(struct fl_tls *t);          /* says goodbye if that does not block; the descriptor stays open */
 
+/* What is left of a session for the next one with the same server, name and credentials: no certificates again. Zeroed is empty. */
+struct fl_tls_past { void *p; size_t n; };
+void fl_tls_past_finish(struct fl_tls_past *past);
+/* Before the handshake: resumes, and keeps what the server gives for next time. past is borrowed until fl_tls_destroy(). */
+void fl_tls_resume(struct fl_tls *t, struct fl_tls_past *past);
+bool fl_tls_resumed(const struct fl_tls *t);
+
 /* Drives the handshake: 0: done; 1: wait until readable; 2: until writable; -EPROTO with the words in e. */
 int fl_tls_handshake(struct fl_tls *t, struct fl_err *e);
 struct fl_str fl_tls_alpn(const struct fl_tls *t);      /* what was agreed; "" nothing */
@@ -36,3 +46,4 @@ ssize_t fl_tls_write(struct fl_tls *t, const void *from, size_t n);
  * this nothing more is fetched before that, so that a busy peer does not hold its reader for ever. */
 void fl_tls_last(struct fl_tls *t);
 const char *fl_tls_reason(const struct fl_tls *t);      /* of the last -EPROTO */
+bool fl_tls_cut(const struct fl_tls *t);        /* that was the end, without the words of TLS for it */

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -29,13 +30,20 @@ void fl_up_net_destroy(struct fl_up_net *n)
 
 struct fl_upstream *fl_upstream_create(struct fl_up_net *n, const struct fl_up_conf *c)
 {
+	static const struct fl_up_way *const ways[] = { [FL_UP_DNS] = NULL, [FL_UP_TLS] = &fl_up_tcp, [FL_UP_HTTPS] = &fl_up_h2,
+		[FL_UP_GRPC] = &fl_up_h2 };
 	struct fl_upstream *u = fl_xalloc(sizeof *u);
 	u->net = n;
 	u->conf = *c;
+	fl_assert(c->kind < FL_COUNT(ways));
+	u->way = ways[c->kind];
+	fl_assert(u->way || c->kind == FL_UP_DNS);
+	if (c->creds)
+		fl_tls_creds_get(c->creds);
 	for (unsigned i = 0; i < FL_UP_SOCKETS; i++)
-		u->sock[i] = (struct fl_up_sock){ .io.fd = -1, .up = u };
+		u->sock[i] = (struct fl_up_sock){ .io.fd = -1, .up = u, .way = &fl_up_udp };
 	for (unsigned i = 0; i < FL_UP_CONNS; i++)
-		u->conn[i] = (struct fl_up_sock){ .io.fd = -1, .up = u, .tcp = true };
+		u->conn[i] = (struct fl_up_sock){ .io.fd = -1, .up = u, .way = u->way ? u->way : &fl_up_tcp, .tcp = true };
 	return u;
 }
 
@@ -59,6 +67,10 @@ void fl_upstream_destroy(struct fl_upstream *u)
 		end_all(&u->sock[i]);
 	for (unsigned i = 0; i < FL_UP_CONNS; i++)
 		end_all(&u->conn[i]);
+	if (u->way && u->way->end)
+		u->way->end(u);
+	fl_tls_past_finish(&u->past);
+	fl_tls_creds_put(u->conf.creds);
 	free(u);
 }
 
@@ -70,40 +82,64 @@ static void life_over(struct fl_timer *t)
 {
 	struct fl_up_sock *s = (struct fl_up_sock *)((char *)t - offsetof(struct fl_up_sock, timer));
 	s->retiring = true;
-	if (!s->inflight)
+	if (s->connecting)
+		fl_up_stream_lost(s, -ETIMEDOUT);
+	else if (!s->inflight)
 		fl_up_close(s);
 }
 
-int fl_up_open(struct fl_up_sock *s, int type)
+static void socket_options(const struct fl_upstream *u, int fd, int type)
 {
-	struct fl_upstream *u = s->up;
 	int family = u->conf.addr.sin6_family, one = 1;
-	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	else if (family == AF_INET)     /* also net and host unreachable end the waiting, not only a closed port (udp(7)) */
 		setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof one);
 	else
 		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof one);
+	if (u->conf.source_len)         /* the port is chosen when it is known where to */
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+}
+
+static int dial(struct fl_up_sock *s, int fd)
+{
+	const struct fl_up_conf *c = &s->up->conf;
+	if (c->source_len && bind(fd, (const struct sockaddr *)&c->source, c->source_len))
+		return -errno;
+	if (!connect(fd, (const struct sockaddr *)&c->addr, c->addr_len))
+		return 0;
+	if (errno != EINPROGRESS)
+		return -errno;
+	s->connecting = true;
+	return 0;
+}
+
+int fl_up_open(struct fl_up_sock *s, int type)
+{
+	struct fl_upstream *u = s->up;
+	struct fl_up_net *n = u->net;
+	int fd = socket(u->conf.addr.sin6_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	s->bucket = fl_pool_get(n->pool, FL_BLOCK);
+	if (!s->bucket) {
+		close(fd);
+		return -ENOMEM;
+	}
+	memset(s->bucket, 0, FL_BLOCK);
+	socket_options(u, fd, type);
 	s->serial++;
 	s->uses = s->inflight = 0;
-	s->retiring = false;
-	s->connecting = false;
+	s->retiring = s->connecting = false;
+	s->born_ns = s->heard_ns = fl_loop_now(n->loop);
 	s->timer.fn = life_over;
 	s->io.fd = fd;
-	if (connect(fd, (const struct sockaddr *)&u->conf.addr, u->conf.addr_len)) {
-		int ret = -errno;
-		if (ret == -EINPROGRESS) {
-			s->connecting = true;
-			return 0;
-		}
+	int ret = dial(s, fd);
+	if (ret) {
 		fl_up_tell(s, UP_DIAL);
 		fl_up_close(s);
-		return ret;
 	}
-	return 0;
+	return ret;
 }
 
 void fl_up_close(struct fl_up_sock *s)
@@ -111,22 +147,51 @@ void fl_up_close(struct fl_up_sock *s)
 	struct fl_up_net *n = s->up->net;
 	fl_loop_del(n->loop, &s->io);
 	fl_timer_clear(n->loop, &s->timer);
-	if (s->tcp)
-		fl_up_tcp_reset(s);
+	if (s->way->reset)
+		s->way->reset(s);
+	fl_tls_destroy(s->tls);
+	s->tls = NULL;
+	fl_pool_put(n->pool, s->bucket, FL_BLOCK);
+	s->bucket = NULL;
 	close(s->io.fd);
 	s->io.fd = -1;
 	if (s->up->udp == s)
 		s->up->udp = NULL;
 }
 
+/* Connections that idle, s among them. */
+static unsigned idlers(const struct fl_upstream *u)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < FL_UP_CONNS; i++)
+		n += u->conn[i].io.fd >= 0 && !u->conn[i].inflight && !u->conn[i].connecting;
+	return n;
+}
+
 void fl_up_idle(struct fl_up_sock *s)
 {
-	if (s->inflight || s->io.fd < 0)
+	struct fl_upstream *u = s->up;
+	const struct fl_up_conf *c = &u->conf;
+	if (s->inflight || s->busy || s->io.fd < 0)
 		return;
-	if (s->retiring || s->connecting)
+	if (s->connecting && s->tcp && u->way)  /* a handshake that takes long helps the questions to come; it has a limit of its own */
+		return;
+	if (s->retiring || s->connecting || (s->tcp && c->max_idle && idlers(u) > c->max_idle)) {
 		fl_up_close(s);
-	else if (s->tcp)
-		fl_timer_set(s->up->net->loop, &s->timer, fl_loop_now(s->up->net->loop) + s->up->conf.expire_ns);
+	} else if (s->tcp) {
+		uint64_t at = fl_loop_now(u->net->loop) + c->expire_ns, end = s->born_ns + c->max_age_ns;
+		fl_timer_set(u->net->loop, &s->timer, c->max_age_ns && end < at ? end : at);
+	}
+}
+
+bool fl_up_worn(struct fl_up_sock *s)
+{
+	const struct fl_up_conf *c = &s->up->conf;
+	if (!s->retiring && c->max_age_ns && !s->connecting && fl_loop_now(s->up->net->loop) - s->born_ns >= c->max_age_ns) {
+		s->retiring = true;
+		fl_up_idle(s);
+	}
+	return s->retiring;
 }
 
 /* ---- who waits ---- */
@@ -161,11 +226,9 @@ static void push(struct fl_up_ask **head, struct fl_up_ask *a)
 	*head = a;
 }
 
-void fl_up_link(struct fl_up_sock *s, struct fl_up_ask *a)
+void fl_up_link_stream(struct fl_up_sock *s, struct fl_up_ask *a, uint16_t id)
 {
-	do
-		a->id = random_id(s->up->net);
-	while (fl_up_find(s, a->id));
+	a->id = id;
 	a->msg[0] = (uint8_t)(a->id >> 8);
 	a->msg[1] = (uint8_t)a->id;
 	a->sock = s;
@@ -174,9 +237,19 @@ void fl_up_link(struct fl_up_sock *s, struct fl_up_ask *a)
 	push(&s->bucket[a->id % UP_BUCKETS], a);
 }
 
+void fl_up_link(struct fl_up_sock *s, struct fl_up_ask *a)
+{
+	uint16_t id;
+	do
+		id = random_id(s->up->net);
+	while (fl_up_find(s, id));
+	fl_up_link_stream(s, a, id);
+}
+
 /* Off its socket, which does not react to that. */
 void fl_up_unlink(struct fl_up_ask *a)
 {
+	const struct fl_up_way *way = a->sock ? a->sock->way : a->up->way;
 	if (!a->at)
 		return;
 	*a->at = a->next;
@@ -184,10 +257,10 @@ void fl_up_unlink(struct fl_up_ask *a)
 		a->next->at = a->at;
 	a->at = NULL;
 	a->next = NULL;
+	if (way && way->leave)
+		way->leave(a);
 	if (!a->sock)
 		return;
-	if (a->unsent)
-		fl_up_tcp_forget(a->sock, a);
 	a->sock->inflight--;
 	a->sock = NULL;
 }
@@ -217,34 +290,70 @@ void fl_up_finish(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 
 void fl_up_tell(struct fl_up_sock *s, enum up_phase phase)
 {
-	struct fl_up_net *n = s->up->net;
-	socklen_t len = sizeof n->local;
-	n->phase = s->connecting ? UP_DIAL : phase;
-	if (getsockname(s->io.fd, (struct sockaddr *)&n->local, &len))
-		n->local = (struct sockaddr_in6){ 0 };
+	struct up_told *t = &s->up->net->told;
+	socklen_t len = sizeof t->local;
+	t->phase = s->connecting ? UP_DIAL : phase;
+	if (getsockname(s->io.fd, (struct sockaddr *)&t->local, &len))
+		t->local = (struct sockaddr_in6){ 0 };
 }
 
+void fl_up_words(struct fl_upstream *u, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(u->net->told.words, UP_WORDS, fmt, ap);
+	va_end(ap);
+}
+
+/* The connection may be dead without knowing it: unless it gave signs of life, it takes no more questions. */
 static void too_late(struct fl_timer *t)
 {
 	struct fl_up_ask *a = (struct fl_up_ask *)((char *)t - offsetof(struct fl_up_ask, timer));
 	struct fl_up_sock *s = a->sock;
-	fl_up_tell(s, UP_READ);
-	s->retiring |= s->tcp;          /* the connection may be dead without knowing it */
+	if (s) {
+		fl_up_tell(s, UP_READ);
+		if (s->tcp && !s->connecting)
+			s->retiring |= !s->h2 || fl_loop_now(s->up->net->loop) - s->heard_ns >= UP_SILENCE;
+	}
 	fl_up_finish(a, -ETIMEDOUT, NULL, 0);
+}
+
+/* Letters of random case, anew each time: what an attacker must guess besides ID and port (draft-vixie-dnsext-dns0x20). */
+static void mix_case(struct fl_up_net *n, struct fl_up_ask *a)
+{
+	unsigned bits = 0, left = 0;
+	uint8_t *to = a->msg + HEADER;
+	for (unsigned i = 0; i + 4 < a->question; i++) {
+		uint8_t low = fl_lower(a->name[i]);
+		if (low < 'a' || low > 'z') {
+			to[i] = a->name[i];
+			continue;
+		}
+		if (!left) {
+			bits = random_id(n);
+			left = 16;
+		}
+		to[i] = bits & 1 ? low : (uint8_t)(low - 0x20);
+		bits >>= 1;
+		left--;
+	}
 }
 
 int fl_upstream_ask(struct fl_upstream *u, struct fl_up_ask *a, bool tcp, uint64_t timeout_ns)
 {
 	struct fl_up_net *n = u->net;
 	a->up = u;
-	a->tcp = tcp;
 	a->again = a->unsent = a->reused = false;
 	a->sock = NULL;
 	a->at = NULL;
+	a->stream = NULL;
 	a->timer.fn = too_late;
-	n->phase = UP_DIAL;
-	n->local = (struct sockaddr_in6){ 0 };
-	int ret = tcp ? fl_up_tcp_ask(u, a, false) : fl_up_udp_ask(u, a);
+	n->told = (struct up_told){ .phase = UP_DIAL };
+	if (a->name)
+		mix_case(n, a);
+	const struct fl_up_way *way = u->way ? u->way : tcp ? &fl_up_tcp : &fl_up_udp;
+	a->tcp = tcp || way != &fl_up_udp;
+	int ret = way->ask(u, a);
 	if (!ret)
 		fl_timer_set(n->loop, &a->timer, fl_loop_now(n->loop) + timeout_ns);
 	return ret;
@@ -263,7 +372,7 @@ void fl_upstream_cancel(struct fl_up_ask *a)
 
 /* ---- replies ---- */
 
-/* The reply repeats the question: its name is never compressed, and compares with ASCII letters folded. */
+/* The reply repeats the question: its name is never compressed, and compares with ASCII letters folded, unless their case was mixed. */
 static bool same_question(const struct fl_up_ask *a, const uint8_t *msg, size_t n)
 {
 	const uint8_t *q = a->msg + HEADER, *r = msg + HEADER;
@@ -271,7 +380,7 @@ static bool same_question(const struct fl_up_ask *a, const uint8_t *msg, size_t 
 	if (n < HEADER + (size_t)a->question || memcmp(q + name, r + name, 4))
 		return false;
 	for (size_t i = 0; i < name; i++)
-		if (q[i] != r[i] && fl_lower(q[i]) != fl_lower(r[i]))
+		if (q[i] != r[i] && (a->name || fl_lower(q[i]) != fl_lower(r[i])))
 			return false;
 	return true;
 }
@@ -288,7 +397,14 @@ static bool answers(const struct fl_up_ask *a, const uint8_t *msg, size_t n)
 	return questions == 1 && same_question(a, msg, n);
 }
 
-void fl_up_deliver(struct fl_up_sock *s, const uint8_t *msg, size_t n)
+static void give(struct fl_up_ask *a, uint8_t *msg, size_t n)
+{
+	if (a->name && n >= HEADER + (size_t)a->question)
+		memcpy(msg + HEADER, a->name, a->question - 4u);        /* names that point to it follow */
+	fl_up_finish(a, 0, msg, n);
+}
+
+void fl_up_deliver(struct fl_up_sock *s, uint8_t *msg, size_t n)
 {
 	if (n < HEADER) {
 		s->up->stats.wrong++;
@@ -300,7 +416,18 @@ void fl_up_deliver(struct fl_up_sock *s, const uint8_t *msg, size_t n)
 	else if (!answers(a, msg, n))
 		s->up->stats.wrong++;
 	else
-		fl_up_finish(a, 0, msg, n);
+		give(a, msg, n);
+}
+
+void fl_up_answer(struct fl_up_ask *a, uint8_t *msg, size_t n)
+{
+	if (n >= HEADER && answers(a, msg, n)) {
+		give(a, msg, n);
+		return;
+	}
+	a->up->stats.wrong++;
+	fl_up_words(a->up, "reply is no answer to the question");
+	fl_up_finish(a, -EPROTO, NULL, 0);
 }
 
 /* ---- words ---- */
@@ -316,6 +443,7 @@ static const char *go_error(int e)
 		{ EADDRNOTAVAIL, "cannot assign requested address" }, { ENOBUFS, "no buffer space available" },
 		{ EAGAIN, "resource temporarily unavailable" }, { ECANCELED, "operation canceled" },
 		{ ENOMEM, "cannot allocate memory" },
+		{ EAFNOSUPPORT, "address family not supported by protocol" },
 		{ ENETDOWN, "network is down" }, { EPROTO, "protocol error" }, { ENODEV, "no such device" },
 	};
 	for (unsigned i = 0; i < FL_COUNT(known); i++)
@@ -334,21 +462,33 @@ static void address_text(char *to, size_t cap, const struct sockaddr_in6 *sa)
 		snprintf(to, cap, "[%s]:%u", inet_ntop(AF_INET6, &sa->sin6_addr, ip, sizeof ip), ntohs(sa->sin6_port));
 }
 
+/* What net/http and grpc-go write around the words of the connection. */
+static void wrap(const struct fl_upstream *u, char *to, size_t cap)
+{
+	char inner[UP_WORDS + 128];
+	snprintf(inner, sizeof inner, "%s", to);
+	if (u->conf.kind == FL_UP_HTTPS)
+		snprintf(to, cap, "%s \"https://%s/dns-query\": %s", u->conf.get ? "Get" : "Post", u->conf.name, inner);
+	else if (u->conf.kind == FL_UP_GRPC)
+		snprintf(to, cap, "rpc error: code = Unavailable desc = %s", inner);
+}
+
 void fl_upstream_why(const struct fl_up_ask *a, int ret, char *to, size_t cap)
 {
 	static const char *const verbs[] = { "dial", "write", "read" }, *const calls[] = { "connect", "write", "read" };
-	const struct fl_up_net *n = a->up->net;
-	const char *proto = a->tcp ? "tcp" : "udp", *verb = verbs[n->phase];
+	const struct up_told *t = &a->up->net->told;
+	const char *proto = a->tcp && a->up->conf.kind != FL_UP_QUIC ? "tcp" : "udp", *verb = verbs[t->phase];
 	char way[128], local[64];
-	if (ret == -ENODATA) {
-		snprintf(to, cap, "EOF");
-		return;
-	}
-	address_text(local, sizeof local, &n->local);
-	bool dial = n->phase == UP_DIAL;
+	address_text(local, sizeof local, &t->local);
+	bool dial = t->phase == UP_DIAL;
 	snprintf(way, sizeof way, "%s%s%s", dial ? "" : local, dial ? "" : "->", a->up->conf.name);
-	if (ret == -ETIMEDOUT)
+	if (ret == -ENODATA)
+		snprintf(to, cap, "EOF");
+	else if (ret == -EPROTO && t->words[0])
+		snprintf(to, cap, "%s", t->words);
+	else if (ret == -ETIMEDOUT)
 		snprintf(to, cap, "%s %s %s: i/o timeout", verb, proto, way);
 	else
-		snprintf(to, cap, "%s %s %s: %s: %s", verb, proto, way, calls[n->phase], go_error(-ret));
+		snprintf(to, cap, "%s %s %s: %s: %s", verb, proto, way, calls[t->phase], go_error(-ret));
+	wrap(a->up, to, cap);
 }

@@ -1,18 +1,22 @@
 /* upstream: questions to other DNS servers and what comes back. Sockets, message IDs, who waits for what; no policy: which server,
  * how often and for how long is the asker's affair.
  *
- *   fl_upstream_ask ─ UDP: a connected socket, many questions in flight on it, each with a random ID of its own
- *                   └ TCP: a kept connection that idles, else a new one, else the least busy (questions are pipelined, RFC 7766)
+ *   fl_upstream_ask ┬ UDP: a connected socket, many questions in flight on it, each with a random ID of its own
+ *                   ├ TCP, TLS: a kept connection that idles, else a new one, else the least busy (pipelined, RFC 7766)
+ *                   ├ HTTPS, gRPC: a stream each of one HTTP/2 connection
+ *                   └ QUIC: a stream each of one connection
  *   reply → ID known on this socket? → a response, to this question? → done().  Anything else is counted, and waiting goes on:
  *                                                                       who guesses IDs gains nothing by guessing wrong.
  *
- * Sockets are renewed after `expire_ns` or FL_UP_USES questions, so that source ports move. A kept connection that the peer closed
- * is replaced once without the asker's knowledge.
+ * UDP sockets are renewed after `expire_ns` or FL_UP_USES questions, so that source ports move. A kept connection that the peer closed
+ * is replaced once without the asker's knowledge. TLS sessions are resumed where the server allows it.
  *
- * One thread's. Nothing is allocated after creation but pieces of the pool, for TCP bytes that wait. */
+ * One thread's. Nothing is allocated after creation but pieces of the pool: an index for each open socket, TCP bytes that wait. TLS and
+ * HTTP/2 allocate; what an HTTP/2 connection may hold has a limit (upstream_h2.c). */
 #pragma once
 #include "base/mem.h"
 #include "net/loop.h"
+#include "net/tls.h"
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -22,10 +26,13 @@ struct fl_up_net;               /* a thread's: receive buffer, random bytes */
 struct fl_upstream;             /* one server, as this thread knows it */
 struct fl_up_sock;
 
+/* FL_UP_DNS is UDP or TCP, as each question says. FL_UP_GRPC is CoreDNS's DnsService, over TLS when there are credentials, else clear. */
+enum fl_up_kind { FL_UP_DNS, FL_UP_TLS, FL_UP_HTTPS, FL_UP_QUIC, FL_UP_GRPC };
+
 struct fl_up_stats {
 	uint64_t wrong;         /* came from the server's address, but is no answer to what was asked */
 	uint64_t stray;         /* nobody waits for it (any more) */
-	uint64_t sockets, conns;        /* opened */
+	uint64_t sockets, conns, resumed;       /* opened; sessions of TLS taken up again */
 };
 
 /* One question. Embedded in the asker's memory, which must stay until done() ran or fl_upstream_cancel() was called. */
@@ -34,6 +41,9 @@ struct fl_up_ask {
 	uint8_t *msg;           /* a query, FL_UP_ROOM bytes free before it; its ID is written here */
 	uint16_t len, question; /* octets of it; of its question, which begins behind the header */
 	bool loose;             /* any response with the right ID will do (health checks) */
+	/* When set: the question's name as the client wrote it. It goes out with letters of random case, the answer must repeat those
+	 * ("0x20"), and has the client's back when done() sees it. */
+	const uint8_t *name;
 	/* Once: ret 0 and the reply's octets, for the call only; or -errno (-ETIMEDOUT: none came). Never from within
 	 * fl_upstream_ask(). */
 	void (*done)(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n);
@@ -46,6 +56,7 @@ struct fl_up_ask {
 	struct fl_up_sock *sock;
 	struct fl_up_ask *next, **at;           /* in a bucket of the socket */
 	struct fl_up_ask *qnext;                /* not sent yet */
+	void *stream;                           /* HTTP/2, QUIC */
 	struct fl_timer timer;
 };
 
@@ -56,6 +67,14 @@ struct fl_up_conf {
 	struct sockaddr_in6 addr; socklen_t addr_len;
 	const char *name;       /* for messages: "192.0.2.1:53"; borrowed */
 	uint64_t expire_ns;     /* an idle connection and any UDP socket are kept so long */
+	enum fl_up_kind kind;
+	uint64_t max_age_ns;    /* a connection older than that takes no more questions; 0: no limit */
+	unsigned max_idle;      /* so many connections are kept idle; 0: no limit */
+	struct sockaddr_in6 source; socklen_t source_len;       /* what sockets are bound to; 0: the system chooses */
+	struct fl_tls_creds *creds;     /* TLS, HTTPS, QUIC; counted while the upstream lives */
+	const char *tls_name;   /* what the certificate must be for; borrowed */
+	const char *authority;  /* HTTPS, GRPC; borrowed */
+	bool get;               /* HTTPS: GET, not POST */
 };
 struct fl_upstream *fl_upstream_create(struct fl_up_net *n, const struct fl_up_conf *c);
 void fl_upstream_destroy(struct fl_upstream *u);        /* NULL is fine; whatever is asked ends with -ECANCELED */

@@ -2,8 +2,25 @@
 #pragma once
 #include "net/upstream.h"
 
-enum { UP_BUCKETS = 64, UP_BUFFER = 2 * 65536 + 2, UP_SOFT = 512, UP_HARD = 4096, UP_PIPELINE = 64, UP_RANDOM = 256 };
+enum { UP_BUCKETS = FL_BLOCK / sizeof(void *), UP_BUFFER = 2 * 65536 + 2, UP_SOFT = 512, UP_HARD = 4096, UP_RANDOM = 256, UP_WORDS = 192 };
+#define UP_SILENCE FL_SEC       /* on a connection with questions in flight: it may be dead */
 enum up_phase { UP_DIAL, UP_WRITE, UP_READ };
+
+/* How questions of a kind travel: upstream_udp.c, upstream_tcp.c (TLS too), upstream_h2.c (HTTPS, gRPC), upstream_quic.c. */
+struct fl_up_way {
+	/* 0, or -errno: it did not go out. a->again: on a new connection, the kept one had gone. */
+	int (*ask)(struct fl_upstream *u, struct fl_up_ask *a);
+	void (*leave)(struct fl_up_ask *a);             /* a, still linked with its socket or stream, will not wait any longer; may be NULL */
+	void (*reset)(struct fl_up_sock *s);            /* s closes: what it holds beside its descriptor; may be NULL */
+	void (*end)(struct fl_upstream *u);             /* the upstream is destroyed: what is not in sock[] or conn[]; may be NULL */
+};
+
+/* Of the error that is being told. */
+struct up_told {
+	enum up_phase phase;
+	struct sockaddr_in6 local;
+	char words[UP_WORDS];           /* of a -EPROTO */
+};
 
 struct fl_up_net {
 	struct fl_loop *loop;
@@ -11,9 +28,7 @@ struct fl_up_net {
 	uint8_t *buffer;                /* UP_BUFFER */
 	uint8_t random[UP_RANDOM];
 	unsigned random_at;
-	/* of the error that is being told */
-	enum up_phase phase;
-	struct sockaddr_in6 local;
+	struct up_told told;
 };
 
 /* A UDP socket or a TCP connection. A slot of its upstream: closed ones have fd -1. */
@@ -21,10 +36,16 @@ struct fl_up_sock {
 	struct fl_io io;
 	struct fl_timer timer;          /* its end */
 	struct fl_upstream *up;
-	bool tcp, connecting, retiring; /* retiring: takes no new questions, closes with its last one */
+	const struct fl_up_way *way;
+	bool tcp, connecting, retiring; /* connecting: until the handshake of TLS is through; retiring: takes no new questions, closes
+					 * with its last one */
+	bool busy;                      /* under its own callbacks (HTTP/2): not to be closed now */
 	unsigned uses, inflight;
 	uint64_t serial;                /* moves when it is opened */
-	struct fl_up_ask *bucket[UP_BUCKETS];
+	uint64_t born_ns, heard_ns;
+	struct fl_up_ask **bucket;      /* UP_BUCKETS, a piece of the pool while it is open */
+	struct fl_tls *tls;
+	void *h2;
 	/* TCP */
 	struct fl_up_ask *unsent, **unsent_last;
 	uint8_t *out; size_t out_at, out_n, out_size;   /* the rest of a message that was sent in part */
@@ -35,6 +56,9 @@ struct fl_upstream {
 	struct fl_up_net *net;
 	struct fl_up_conf conf;
 	struct fl_up_stats stats;
+	const struct fl_up_way *way;    /* NULL: UDP or TCP, as asked */
+	void *own;                      /* of a way that has more than sockets */
+	struct fl_tls_past past;
 	struct fl_up_sock *udp;         /* the one that takes questions now */
 	struct fl_up_sock sock[FL_UP_SOCKETS], conn[FL_UP_CONNS];
 };
@@ -44,16 +68,27 @@ int fl_up_open(struct fl_up_sock *s, int type);         /* a non-blocking socket
 void fl_up_close(struct fl_up_sock *s);                 /* nobody waits on it any more */
 void fl_up_idle(struct fl_up_sock *s);                  /* a question left: what becomes of the socket? */
 void fl_up_link(struct fl_up_sock *s, struct fl_up_ask *a);     /* gives it an ID that is free there */
+void fl_up_link_stream(struct fl_up_sock *s, struct fl_up_ask *a, uint16_t id); /* one that needs no ID of its own */
 void fl_up_unlink(struct fl_up_ask *a);
 void fl_up_finish(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n);
 void fl_up_tell(struct fl_up_sock *s, enum up_phase phase);     /* notes where an error happened, for fl_upstream_why() */
-void fl_up_deliver(struct fl_up_sock *s, const uint8_t *msg, size_t n);
+void fl_up_words(struct fl_upstream *u, const char *fmt, ...) __attribute__((format(printf, 2, 3)));   /* what a -EPROTO means */
+bool fl_up_worn(struct fl_up_sock *s);                  /* too old for another question: retires, and closes when nobody waits on it */
+void fl_up_deliver(struct fl_up_sock *s, uint8_t *msg, size_t n);
+/* A reply that came on a way where it cannot be another's: done() with it, or with -EPROTO when it is no answer. */
+void fl_up_answer(struct fl_up_ask *a, uint8_t *msg, size_t n);
 struct fl_up_ask *fl_up_find(struct fl_up_sock *s, uint16_t id);
 /* All that wait on s, as a list of their own; s waits for nothing then. */
 struct fl_up_ask *fl_up_take_all(struct fl_up_sock *s, struct fl_up_ask **list);
 
-/* upstream_udp.c, upstream_tcp.c */
-int fl_up_udp_ask(struct fl_upstream *u, struct fl_up_ask *a);
-int fl_up_tcp_ask(struct fl_upstream *u, struct fl_up_ask *a, bool fresh);
-void fl_up_tcp_forget(struct fl_up_sock *s, struct fl_up_ask *a);       /* out of the queue of unsent ones */
-void fl_up_tcp_reset(struct fl_up_sock *s);                             /* gives pieces back */
+/* upstream_stream.c: bytes of a connection, with TLS where the upstream has credentials */
+int fl_up_stream_open(struct fl_up_sock *s);            /* 0 or -errno; in the loop, connecting */
+/* Drives what comes before the first byte: 0: open now; -EAGAIN: not yet; else it failed (-EPROTO with words). */
+int fl_up_stream_step(struct fl_up_sock *s, const char *const *alpn);   /* DoT: no ALPN, as CoreDNS: servers refuse words they do not know */
+ssize_t fl_up_stream_send(struct fl_up_sock *s, const void *p, size_t n);       /* bytes, or -errno; after -EAGAIN the same bytes again */
+ssize_t fl_up_stream_recv(struct fl_up_sock *s, void *p, size_t n);             /* bytes, 0 at the end, or -errno */
+void fl_up_stream_last(struct fl_up_sock *s);           /* what was fetched is to be read to its end, nothing more for now */
+/* The connection ended with ret. What was asked on a kept one may just have come too late: once more, on a new one. */
+void fl_up_stream_lost(struct fl_up_sock *s, int ret);
+
+extern const struct fl_up_way fl_up_udp, fl_up_tcp, fl_up_h2;

@@ -1,11 +1,11 @@
-/* TCP to a server: kept connections, several questions in flight on each when they are few. */
+/* TCP and TLS to a server: kept connections, several questions in flight on each when they are few. */
 #include "net/upstream_int.h"
 #include <errno.h>
 #include <sys/epoll.h>
 
-enum { READS = 8 };
+enum { READS = 8, TLS_CONNS = 8, TLS_DEEP = 4 };
 
-void fl_up_tcp_reset(struct fl_up_sock *s)
+static void reset(struct fl_up_sock *s)
 {
 	struct fl_pool *pool = s->up->net->pool;
 	if (s->out)
@@ -18,7 +18,7 @@ void fl_up_tcp_reset(struct fl_up_sock *s)
 	s->unsent_last = &s->unsent;
 }
 
-void fl_up_tcp_forget(struct fl_up_sock *s, struct fl_up_ask *a)
+static void forget(struct fl_up_sock *s, struct fl_up_ask *a)
 {
 	struct fl_up_ask **p = &s->unsent;
 	while (*p && *p != a)
@@ -30,27 +30,10 @@ void fl_up_tcp_forget(struct fl_up_sock *s, struct fl_up_ask *a)
 	a->unsent = false;
 }
 
-/* The connection ended. What was asked on one that had been kept open may just have come too late: once more, on a new one. */
-static void lost(struct fl_up_sock *s, int ret)
+static void leave(struct fl_up_ask *a)
 {
-	struct fl_upstream *u = s->up;
-	struct fl_up_ask *list, *a;
-	fl_up_tell(s, UP_READ);
-	enum up_phase phase = u->net->phase;
-	struct sockaddr_in6 local = u->net->local;
-	fl_up_take_all(s, &list);
-	fl_up_close(s);
-	while ((a = list)) {
-		if (a->reused && !a->again && phase != UP_DIAL) {
-			fl_up_unlink(a);
-			a->again = true;
-			if (!fl_up_tcp_ask(u, a, true))
-				continue;
-		}
-		u->net->phase = phase;
-		u->net->local = local;
-		fl_up_finish(a, ret, NULL, 0);
-	}
+	if (a->unsent)
+		forget(a->sock, a);
 }
 
 /* ---- out ---- */
@@ -68,12 +51,12 @@ static bool keep_rest(struct fl_up_sock *s, const uint8_t *rest, size_t n)
 
 static int send_rest(struct fl_up_sock *s)
 {
-	ssize_t n = send(s->io.fd, s->out + s->out_at, s->out_n - s->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = fl_up_stream_send(s, s->out + s->out_at, s->out_n - s->out_at);
 	if (n < 0)
-		return errno == EAGAIN ? -EAGAIN : -errno;
+		return (int)n;
 	s->out_at += (size_t)n;
 	if (s->out_at < s->out_n)
-		return -EAGAIN;
+		return s->tls ? 0 : -EAGAIN;
 	fl_pool_put(s->up->net->pool, s->out, s->out_size);
 	s->out = NULL;
 	return 0;
@@ -85,10 +68,12 @@ static int send_one(struct fl_up_sock *s, struct fl_up_ask *a)
 	size_t len = a->len + 2u;
 	frame[0] = (uint8_t)(a->len >> 8);
 	frame[1] = (uint8_t)a->len;
-	ssize_t n = send(s->io.fd, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = fl_up_stream_send(s, frame, len);
+	if (n == -EAGAIN && s->tls)     /* the bytes are TLS's by now, whatever becomes of the question: they stay, to be repeated */
+		n = 0;
 	if (n < 0)
-		return -errno;
-	fl_up_tcp_forget(s, a);
+		return (int)n;
+	forget(s, a);
 	if ((size_t)n == len || keep_rest(s, frame + n, len - (size_t)n))
 		return 0;
 	s->retiring = true;             /* half a frame is out: nothing can follow it */
@@ -127,9 +112,9 @@ static int read_some(struct fl_up_sock *s)
 	size_t have = s->in_n, at = 0;
 	if (have)
 		memcpy(buf, s->in, have);
-	ssize_t n = recv(s->io.fd, buf + have, UP_BUFFER - have, MSG_DONTWAIT);
+	ssize_t n = fl_up_stream_recv(s, buf + have, UP_BUFFER - have);
 	if (n < 0)
-		return errno == EAGAIN ? 0 : errno == EINTR ? 1 : -errno;
+		return n == -EAGAIN ? 0 : n == -EINTR ? 1 : (int)n;
 	if (!n)
 		return -ENODATA;
 	have += (size_t)n;
@@ -144,71 +129,68 @@ static int read_some(struct fl_up_sock *s)
 	}
 	if (!keep_part(s, buf + at, have - at))
 		return -ENOMEM;
-	return s->inflight ? 1 : 0;
+	return s->inflight || s->tls ? 1 : 0;
 }
 
-static int connected(struct fl_up_sock *s)
+/* What TLS has fetched is read to its end: poll() does not know of it. */
+static int read_all(struct fl_up_sock *s)
 {
-	int error = 0;
-	socklen_t len = sizeof error;
-	if (getsockopt(s->io.fd, SOL_SOCKET, SO_ERROR, &error, &len))
-		error = errno;
-	if (!error)
-		s->connecting = false;
-	return -error;
+	uint64_t serial = s->serial;
+	int ret = 1;
+	for (int i = 0; ret == 1 && s->serial == serial && s->io.fd >= 0 && (i < READS || s->tls); i++) {
+		if (i == READS)
+			fl_up_stream_last(s);
+		ret = read_some(s);
+	}
+	return ret;
 }
 
 static void ready(struct fl_io *io, uint32_t events)
 {
 	struct fl_up_sock *s = (struct fl_up_sock *)io;
 	uint64_t serial = s->serial;
-	int ret = s->connecting ? connected(s) : 0;
-	if (!ret && (s->unsent || s->out || events & EPOLLOUT)) {
+	bool opening = s->connecting;
+	int ret = opening ? fl_up_stream_step(s, NULL) : 0;
+	if (opening && ret == -EAGAIN)
+		return;
+	if (!ret && (opening || s->unsent || s->out || events & EPOLLOUT)) {
 		ret = flush(s);
 		if (!ret)
 			ret = fl_loop_change(s->up->net->loop, io, EPOLLIN);
-		ret = ret == -EAGAIN ? 0 : ret;
+		else if (ret == -EAGAIN)
+			ret = fl_loop_change(s->up->net->loop, io, EPOLLIN | EPOLLOUT);
+		if (!ret && opening)
+			fl_up_idle(s);
 	}
-	if (!ret && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		ret = 1;
-		for (int i = 0; i < READS && ret == 1; i++)
-			ret = read_some(s);
-		if (s->serial != serial || s->io.fd < 0)
-			return;
-	}
-	if (ret < 0)
-		lost(s, ret);
+	if (!ret && s->serial == serial && s->io.fd >= 0 && (s->tls || events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		ret = read_all(s);
+	if (s->serial == serial && s->io.fd >= 0 && ret < 0)
+		fl_up_stream_lost(s, ret);
 }
 
 /* ---- asking ---- */
 
 static int open_one(struct fl_up_sock *s)
 {
-	fl_up_tcp_reset(s);
-	int ret = fl_up_open(s, SOCK_STREAM);
-	if (ret)
-		return ret;
+	reset(s);
 	s->io.fn = ready;
-	ret = fl_loop_add(s->up->net->loop, &s->io, s->connecting ? EPOLLIN | EPOLLOUT : EPOLLIN);
-	if (ret)
-		fl_up_close(s);
-	else
-		s->up->stats.conns++;
-	return ret;
+	return fl_up_stream_open(s);
 }
 
-/* Servers often answer the questions of one connection one after the other: an idle connection is best, a new one next. */
+/* Servers often answer the questions of one connection one after the other: an idle connection is best, a new one next; of TLS, where
+ * a new one costs a handshake, one that has little to do. When there are as many as may be, the least busy, however busy. */
 static int pick(struct fl_upstream *u, bool fresh, struct fl_up_sock **to)
 {
 	struct fl_up_sock *none = NULL, *least = NULL;
-	for (unsigned i = 0; i < FL_UP_CONNS; i++) {
+	unsigned conns = u->way ? TLS_CONNS : FL_UP_CONNS, little = u->way ? TLS_DEEP : 1;
+	for (unsigned i = 0; i < conns; i++) {
 		struct fl_up_sock *s = &u->conn[i];
-		if (s->io.fd < 0)
+		if (s->io.fd < 0 || (fl_up_worn(s) && s->io.fd < 0))
 			none = none ? none : s;
-		else if (!s->retiring && s->inflight < UP_PIPELINE && (!least || s->inflight < least->inflight))
+		else if (!s->retiring && s->inflight < UP_HARD && (!least || s->inflight < least->inflight))
 			least = s;
 	}
-	if (least && !least->inflight && !fresh) {
+	if (least && least->inflight < little && !fresh) {
 		*to = least;
 		return 0;
 	}
@@ -217,14 +199,15 @@ static int pick(struct fl_upstream *u, bool fresh, struct fl_up_sock **to)
 	return *to && !fresh ? 0 : ret;
 }
 
-int fl_up_tcp_ask(struct fl_upstream *u, struct fl_up_ask *a, bool fresh)
+static int ask(struct fl_upstream *u, struct fl_up_ask *a)
 {
 	struct fl_up_sock *s;
-	int ret = pick(u, fresh, &s);
+	int ret = pick(u, a->again, &s);
 	if (ret)
 		return ret;
 	bool waits = s->connecting || s->out || s->unsent;
-	fl_timer_clear(u->net->loop, &s->timer);
+	if (!s->connecting)
+		fl_timer_clear(u->net->loop, &s->timer);
 	fl_up_link(s, a);
 	a->unsent = true;
 	a->qnext = NULL;
@@ -242,3 +225,5 @@ int fl_up_tcp_ask(struct fl_upstream *u, struct fl_up_ask *a, bool fresh)
 	}
 	return ret;
 }
+
+const struct fl_up_way fl_up_tcp = { .ask = ask, .leave = leave, .reset = reset };

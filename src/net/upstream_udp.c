@@ -123,7 +123,7 @@ static int pick(struct fl_upstream *u, struct fl_up_sock **to)
 	return least ? 0 : ret;
 }
 
-int fl_up_udp_ask(struct fl_upstream *u, struct fl_up_ask *a)
+static int ask(struct fl_upstream *u, struct fl_up_ask *a)
 {
 	struct fl_up_sock *s;
 	int ret = pick(u, &s);
@@ -141,3 +141,5 @@ int fl_up_udp_ask(struct fl_upstream *u, struct fl_up_ask *a)
 	fl_up_idle(s);
 	return ret;
 }
+
+const struct fl_up_way fl_up_udp = { .ask = ask };

@@ -382,10 +382,9 @@ static void test_pipeline(void **state)
 	fl_loop_run_until_idle(loop);
 	for (unsigned i = 0; i < N; i++)
 		assert_int_equal(ask[i].done, 1);
-	for (unsigned i = 0; i < FL_UP_CONNS * 64u; i++)
+	for (unsigned i = 0; i < ASKS; i++)     /* they wait in the sockets and in line */
 		assert_int_equal(start(i, true), 0);
-	assert_int_equal(start(ASKS - 1, true), -EAGAIN);
-	for (unsigned i = 0; i < FL_UP_CONNS * 64u; i++)
+	for (unsigned i = 0; i < ASKS; i++)
 		fl_upstream_cancel(&ask[i].a);
 	hang_up();
 }
