@@ -216,10 +216,8 @@ static int count(const struct ctl *c)
 	const struct ctl_command *cmd = c->cmd;
 	if (c->narg >= cmd->min && c->narg <= cmd->max)
 		return -1;
-	if (c->agnhost && !cmd->max)
-		return ctl_misuse(c, "unknown command \"%s\" for \"app %s\"", c->arg[0], cmd->name);
 	if (c->agnhost)
-		return ctl_misuse(c, "accepts %u arg(s), received %u", cmd->max, c->narg);
+		return ctl_misuse(c, "accepts %s%u arg(s), received %u", cmd->min < cmd->max || !cmd->max ? "at most " : "", cmd->max, c->narg);
 	if (c->narg > cmd->max)
 		return ctl_misuse(c, "unexpected argument \"%s\"", c->arg[cmd->max]);
 	return ctl_misuse(c, "%s is missing", cmd->args);

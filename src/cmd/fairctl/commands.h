@@ -4,6 +4,8 @@
 
 #define CTL_COMMANDS(X) \
 	X(agnhost) \
+	X(resolvconf) \
+	X(hosts) \
 	X(dns_server_list) \
 	X(dns_suffix) \
 	X(etc_hosts) \

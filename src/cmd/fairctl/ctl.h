@@ -68,7 +68,7 @@ void ctl_warn(const struct ctl *c, const char *fmt, ...) __attribute__((format(p
 /* The whole file ("-": standard input) of at most 64 MiB; free() text.p. 0, or 1 after "open PATH: no such file or directory". */
 int ctl_read(const struct ctl *c, const char *path, struct fl_str *text);
 /* Every document of a YAML or JSON text, List kinds unrolled, as trees for the call; non-zero from fn stops with that. 0, fn's, or 1
- * after "PATH: yaml: line N: …". */
+ * after "PATH:LINE: yaml: …". */
 int ctl_documents(const struct ctl *c, const char *path, int (*fn)(void *arg, const cJSON *tree, int line), void *arg);
 /* Prints the tree, indented, with a newline, and deletes it. 0, or 1 without memory. */
 int ctl_print(const struct ctl *c, cJSON *tree);

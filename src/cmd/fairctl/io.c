@@ -79,6 +79,15 @@ static bool looks_like_json(struct fl_str text)
 	return text.n && (*text.p == '"' || *text.p == '}');
 }
 
+/* "yaml: line 3: words" → "PATH:3: yaml: words". */
+static int malformed(const struct ctl *c, const char *path, const char *msg)
+{
+	int line = 0, at = 0;
+	if (strlen(msg) > 5 && sscanf(msg + 5, " line %d: %n", &line, &at) == 1 && at)
+		return ctl_fail(c, "%s:%d: %.4s: %s", path, line, msg, msg + 5 + at);
+	return ctl_fail(c, "%s:1: %s", path, msg);
+}
+
 int ctl_documents(const struct ctl *c, const char *path, int (*fn)(void *arg, const cJSON *tree, int line), void *arg)
 {
 	struct fl_str text;
@@ -88,7 +97,7 @@ int ctl_documents(const struct ctl *c, const char *path, int (*fn)(void *arg, co
 		return 1;
 	int ret = (looks_like_json(text) ? fl_json_read : fl_yaml_read)(text, on_tree, &d, &e);
 	free((char *)(uintptr_t)text.p);
-	return e.msg[0] ? ctl_fail(c, "%s: %s", path, e.msg) : ret;
+	return e.msg[0] ? malformed(c, path, e.msg) : ret;
 }
 
 /* ---- JSON ---- */
