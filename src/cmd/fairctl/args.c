@@ -9,6 +9,11 @@
 static const struct ctl_flag output = { "output", "FORMAT", "text or json", "text|json", "text" };
 static const struct ctl_flag help = { "help", NULL, "this text", NULL, NULL };
 
+/* The logging flags that every command of agnhost takes: they set what is not there. */
+static const struct ctl_flag logging[] = {
+	{ "v", "LEVEL", "", NULL, NULL }, { "vmodule", "SPEC", "", NULL, NULL }, { "log-flush-frequency", "DURATION", "", NULL, NULL },
+};
+
 static const struct ctl_flag *find(const struct ctl *c, struct fl_str name)
 {
 	for (const struct ctl_flag *f = c->cmd->flag; f && f->name; f++)
@@ -16,6 +21,9 @@ static const struct ctl_flag *find(const struct ctl *c, struct fl_str name)
 			return f;
 	if (c->cmd->json && !c->agnhost && (fl_str_is(name, "output") || fl_str_is(name, "o")))
 		return &output;
+	for (unsigned i = 0; c->agnhost && i < FL_COUNT(logging); i++)
+		if (fl_str_is(name, logging[i].name))
+			return &logging[i];
 	return fl_str_is(name, "help") || fl_str_is(name, "h") ? &help : NULL;
 }
 
@@ -137,6 +145,9 @@ int ctl_int(const struct ctl *c, const char *flag, int64_t min, int64_t max, int
 {
 	const char *text = ctl_text(c, flag);
 	int ret = text ? fl_parse_int(fl_str(text), min, max, to) : -EINVAL;
+	if (ret && c->agnhost)
+		return ctl_misuse(c, "invalid argument \"%s\" for \"--%s\" flag: strconv.ParseInt: parsing \"%s\": %s", text, flag, text,
+				  ret == -ERANGE ? "value out of range" : "invalid syntax");
 	if (ret)
 		return ctl_misuse(c, "--%s takes a number of %lld to %lld, not \"%s\"", flag, (long long)min, (long long)max, text ? text : "");
 	return 0;
@@ -155,8 +166,22 @@ static bool duration(struct fl_str text, int64_t *ns)
 int ctl_time(const struct ctl *c, const char *flag, int64_t *ns)
 {
 	const char *text = ctl_text(c, flag);
+	if (c->agnhost && !fl_duration_parse(fl_str(text), ns, NULL)) {
+		*ns = *ns < 0 ? 1 : *ns;        /* over at once */
+		return 0;
+	}
 	fl_assert(text && duration(fl_str(text), ns));          /* ctl_parse() looked, and the initial value is ours */
 	return 0;
+}
+
+/* Go knows no time without unit. */
+static int go_duration(const struct ctl *c, const char *flag, const char *value)
+{
+	struct fl_err e;
+	int64_t ns;
+	if (!fl_duration_parse(fl_str(value), &ns, &e))
+		return -1;
+	return ctl_misuse(c, "invalid argument \"%s\" for \"--%s\" flag: %s", value, flag, e.msg);
 }
 
 static bool one_of(const char *value, const char *values)
@@ -180,7 +205,11 @@ static int take(struct ctl *c, const struct ctl_flag *f, const char *value)
 		return ctl_misuse(c, "--%s is a switch: true or false, not \"%s\"", f->name, value);
 	if (f->values && *f->values != '@' && !one_of(value, f->values))
 		return ctl_misuse(c, "--%s takes %s, not \"%s\"", f->name, f->values, value);
-	if (f->values && !strcmp(f->values, "@time") && !duration(fl_str(value), &ns))
+	bool timed = f->values && !strcmp(f->values, "@time");
+	int ret = timed && c->agnhost ? go_duration(c, f->name, value) : -1;
+	if (ret >= 0)
+		return ret;
+	if (timed && !c->agnhost && !duration(fl_str(value), &ns))
 		return ctl_misuse(c, "--%s takes a time such as 5s, not \"%s\"", f->name, value);
 	if (c->ngiven == CTL_FLAGS_MAX)
 		return ctl_misuse(c, "too many flags");

@@ -9,6 +9,11 @@
 	X(dns_server_list) \
 	X(dns_suffix) \
 	X(etc_hosts) \
+	X(connect) \
+	X(netexec) \
+	X(serve_hostname) \
+	X(pause) \
+	X(sleep) \
 	X(completion)
 
 #define CTL_DECLARE(name) extern const struct ctl_command ctl_##name;
