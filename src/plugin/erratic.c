@@ -1,4 +1,5 @@
 /* erratic: answers that come late, cut, or not at all, to test clients with. */
+#include "dns/autopath.h"
 #include "dns/plugin.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -192,6 +193,22 @@ static bool ready(void *inst)
 	return asked >= 3 && asked < 5;
 }
 
+/* For autopath: a list that leads nowhere else (plugin/erratic/autopath.go). */
+static int search(void *inst, struct fl_query *q, bool guess, struct fl_search *to)
+{
+	static struct fl_name list[] = { { (const uint8_t *)"\1a\7example\3org", 15 }, { (const uint8_t *)"\1b\7example\3org", 15 } };
+	(void)inst, (void)q, (void)guess;
+	*to = (struct fl_search){ list, FL_COUNT(list) };
+	return 0;
+}
+
+static const void *iface(void *inst, const char *what)
+{
+	static const struct fl_autopath_ops autopath = { search, false };
+	(void)inst;
+	return strcmp(what, "autopath") ? NULL : &autopath;
+}
+
 static const struct fl_opt opts[] = {
 	{ "drop", "[AMOUNT]", "no answer to one in AMOUNT; default 2, and 0 beside delay or truncate" },
 	{ "delay", "[AMOUNT [DURATION]]", "one in AMOUNT (2) after DURATION (100ms)" },
@@ -200,4 +217,5 @@ static const struct fl_opt opts[] = {
 	{ 0 }
 };
 
-FL_PLUGIN(erratic, .opts = opts, .setup = setup, .query = query, .ready = ready);
+FL_PLUGIN(erratic, .opts = opts, .setup = setup, .query = query, .ready = ready,
+	  .iface = iface);

@@ -51,7 +51,7 @@ int sim_write(struct sim *s, struct fl_str name, struct fl_str content)
 	return 0;
 }
 
-/* :53 .. :56 become free ports, @NAME an upstream's address. */
+/* :53 .. :56 become free ports, @NAME an upstream's address, @@ an @. */
 static struct fl_str fill_in(struct sim *s, struct fl_str text)
 {
 	char *out = fl_alloc(&s->arena, text.n * 8 + 64), *p = out;
@@ -67,7 +67,7 @@ static struct fl_str fill_in(struct sim *s, struct fl_str text)
 				n++;
 			struct sim_upstream *u = n ? sim_upstream_get(s, (struct fl_str){ text.p + i + 1, n }) : NULL;
 			p += u ? sprintf(p, "%s", u->addr) : sprintf(p, "@");
-			i += u ? n : 0;
+			i += u ? n : i + 1 < text.n && text.p[i + 1] == '@';
 		} else {
 			*p++ = c;
 		}

@@ -3,10 +3,11 @@
  *   setup.c  the directive → struct fl_k8s       feed.c   store and source, kept over reloads       index.h  what shards read
  *   name.c   question → fl_k8s_req               answer.c the way of one question
  *   endpoints.c  walks over endpoints, filtered address sets      srv.c  alias.c  reverse.c  apex.c  one kind of answer each
- *   meta.c   labels                              metrics.c                  transfer.c  whole zones    lend.c  for neighbours
+ *   meta.c   labels                              metrics.c                  transfer.c  whole zones    lend.c  autopath.c  for neighbours
  *
  * Everything a question needs is looked up again when it runs again: nothing found here lives over a lookup. */
 #pragma once
+#include "dns/autopath.h"
 #include "dns/plugin.h"
 #include "kube/source.h"
 #include "plugin/kubernetes/index.h"
@@ -24,6 +25,7 @@ struct fl_k8s {
 	bool pod_names, zonal;
 	struct fl_fall fall;
 	struct fl_k8s_index *index;
+	struct fl_search search;        /* this machine's (autopath) */
 	/* the main thread's */
 	struct fl_zones zones, multicluster;
 	struct fl_str *namespaces; unsigned nnamespace;
@@ -141,7 +143,9 @@ int fl_k8s_version(struct fl_k8s_ask *a);
 /* Pods that the request names: fills at most cap, returns how many; -1: NXDOMAIN, 0: NODATA. */
 int fl_k8s_find_pods(const struct fl_k8s_ask *a, struct fl_ip *ip);
 
-/* What others of the block may ask for, in tables of functions: "cluster" (store/cluster.h), "transfer" (dns/transfer.h). */
+/* What others of the block may ask for, in tables of functions: "cluster" (store/cluster.h), "transfer" (dns/transfer.h),
+ * "autopath" (dns/autopath.h). */
 extern const struct fl_transfer_ops fl_k8s_transfer;
+extern const struct fl_autopath_ops fl_k8s_autopath;
 const void *fl_k8s_iface(void *inst, const char *what);
 int fl_k8s_meta(void *inst, struct fl_query *q, struct fl_str label, struct fl_str *value);

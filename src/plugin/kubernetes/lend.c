@@ -73,5 +73,7 @@ const void *fl_k8s_iface(void *inst, const char *what)
 {
 	static const struct fl_cluster_ops cluster = { synced, exposed, service, services, by_external, selves, endpoint_name, serial, ttl };
 	(void)inst;
+	if (!strcmp(what, "autopath"))
+		return &fl_k8s_autopath;
 	return !strcmp(what, "cluster") ? &cluster : !strcmp(what, "transfer") ? (const void *)&fl_k8s_transfer : NULL;
 }

@@ -334,6 +334,8 @@ static int setup(struct fl_setup *s, void **inst)
 	k->loop = fl_setup_loop(s);
 	k->waiting.fn = still_waiting;
 	k->source.user_agent = "fairlead/" FL_VERSION " (CoreDNS/1.15.0)";
+	if (fl_search_read(fl_setup_arena(s), "/etc/resolv.conf", FL_SEARCH_MAX - 3, &k->search) == -E2BIG)
+		fl_log(FL_WARN, WHO, "/etc/resolv.conf: only the first %u search domains count", k->search.n);
 	return parse(s, k);
 }
 
