@@ -1,10 +1,9 @@
 /* log: a line for each query, in CoreDNS's formats. Lines gather in a buffer of the shard and leave with one write() at the end of a
- * batch. Placeholders are found at set-up: a format is a list of literals and labels. */
+ * batch. Formats: dns/format.h. */
 #include "base/log.h"
-#include "dns/plugin.h"
+#include "dns/format.h"
 #include "dns/typify.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -14,73 +13,17 @@
 
 enum { BUFFER = 64 * 1024, LINE = 8 * 1024 };
 
-enum what { LITERAL, META, TYPE, NAME, CLASS, PROTO, SIZE, REMOTE, PORT, LOCAL, ID, OPCODE, DO, BUFSIZE, RCODE, RSIZE, DURATION, RFLAGS };
-static const char *const labels[] = {
-	[TYPE] = "{type}", [NAME] = "{name}", [CLASS] = "{class}", [PROTO] = "{proto}", [SIZE] = "{size}", [REMOTE] = "{remote}",
-	[PORT] = "{port}", [LOCAL] = "{local}", [ID] = "{>id}", [OPCODE] = "{>opcode}", [DO] = "{>do}", [BUFSIZE] = "{>bufsize}",
-	[RCODE] = "{rcode}", [RSIZE] = "{rsize}", [DURATION] = "{duration}", [RFLAGS] = "{>rflags}",
-};
-
-struct node { enum what what; struct fl_str text; };
 struct rule {
 	struct fl_name scope;           /* len 0: no name, matches nothing */
-	struct node *node; unsigned n;
+	struct fl_format format;
 	unsigned classes;               /* bits of enum fl_kind_class */
 	struct rule *next;
 };
 struct log { struct rule *rule, **last; };
 
-struct line { size_t n; char p[LINE]; };
-struct buffer { size_t n; struct line line; char p[BUFFER]; };
+struct buffer { size_t n; struct fl_line line; char text[LINE], p[BUFFER]; };
 
 /* ---- set-up ---- */
-
-static void node_add(struct rule *r, enum what what, const char *p, size_t n)
-{
-	if (!n)
-		return;
-	if (what == LITERAL && r->n && r->node[r->n - 1].what == LITERAL) {     /* the pieces of a format lie side by side */
-		r->node[r->n - 1].text.n += n;
-		return;
-	}
-	r->node[r->n++] = (struct node){ what, { p, n } };
-}
-
-static enum what label_of(struct fl_str s)
-{
-	for (unsigned i = TYPE; i < FL_COUNT(labels); i++)
-		if (fl_str_is(s, labels[i]))
-			return (enum what)i;
-	return fl_str_starts(s, FL_STR("{/")) ? META : LITERAL;
-}
-
-/* A label ends at the first } and begins at the last { before it: "{ {name} }" holds one. */
-static int format_parse(struct fl_setup *s, struct rule *r, struct fl_str f)
-{
-	size_t most = 1;
-	for (size_t i = 0; i < f.n; i++)
-		most += 2 * (f.p[i] == '}');
-	r->node = fl_zalloc(fl_setup_arena(s), most * sizeof *r->node);
-	if (!r->node)
-		return fl_setup_error(s, "out of memory");
-	size_t from = 0, open = SIZE_MAX;
-	for (size_t i = 0; i < f.n; i++) {
-		if (f.p[i] == '{')
-			open = i;
-		if (f.p[i] != '}' || open == SIZE_MAX)
-			continue;
-		struct fl_str label = { f.p + open, i + 1 - open };
-		enum what what = label_of(label);
-		if (what != LITERAL) {
-			node_add(r, LITERAL, f.p + from, open - from);
-			node_add(r, what, label.p + (what == META ? 2 : 0), label.n - (what == META ? 3 : 0));
-			from = i + 1;
-		}
-		open = SIZE_MAX;
-	}
-	node_add(r, LITERAL, f.p + from, f.n - from);
-	return 0;
-}
 
 static struct fl_str replace(struct fl_arena *a, struct fl_str f, const char *what, const char *with)
 {
@@ -97,7 +40,7 @@ static int rule_add(struct fl_setup *s, struct log *l, struct fl_str scope, stru
 	r->scope = fl_name_parse_in(fl_setup_arena(s), scope);
 	*l->last = r;
 	l->last = &r->next;
-	return format_parse(s, r, format);
+	return fl_format_parse(fl_setup_arena(s), format, &r->format) ? fl_setup_error(s, "out of memory") : 0;
 }
 
 static int classes(struct fl_setup *s, unsigned *mask)
@@ -155,139 +98,6 @@ static int setup(struct fl_setup *s, void **inst)
 	return ret;
 }
 
-/* ---- a line ---- */
-
-static void put(struct line *o, const char *p, size_t n)
-{
-	if (n > LINE - 1 - o->n)
-		n = LINE - 1 - o->n;
-	fl_put_bytes(o->p + o->n, p, n);
-	o->n += n;
-}
-
-static void putz(struct line *o, const char *z) { put(o, z, strlen(z)); }
-
-static void putf(struct line *o, const char *fmt, ...)
-{
-	char text[64];
-	va_list ap;
-	va_start(ap, fmt);
-	int n = vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	put(o, text, (size_t)n);
-}
-
-static void put_addr(struct line *o, const struct fl_addr *a)
-{
-	char text[48];
-	size_t n = fl_addr_text(text, a);
-	bool six = memchr(text, ':', n) != NULL;
-	putf(o, six ? "[%s]" : "%s", text);
-}
-
-/* Seconds as Go prints a float: no exponent, no zeros behind. */
-static void put_seconds(struct line *o, uint64_t ns)
-{
-	char text[48];
-	int n = snprintf(text, sizeof text, "%llu.%09llu", (unsigned long long)(ns / FL_SEC), (unsigned long long)(ns % FL_SEC));
-	while (text[n - 1] == '0')
-		n--;
-	put(o, text, (size_t)(text[n - 1] == '.' ? n - 1 : n));
-}
-
-static uint16_t flags_of(const struct fl_query *q, const struct fl_sent *s)
-{
-	if (!q->parent)
-		return s->flags;
-	return (uint16_t)(FL_QR | (((q->client->flags & (FL_RD | FL_CD)) | q->res.set) & ~q->res.clear));
-}
-
-static void put_flags(struct line *o, uint16_t flags)
-{
-	static const struct { uint16_t bit; const char *name; } all[] = {
-		{ FL_QR, "qr," }, { FL_AA, "aa," }, { FL_TC, "tc," }, { FL_RD, "rd," }, { FL_RA, "ra," }, { FL_Z, "z," },
-		{ FL_AD, "ad," }, { FL_CD, "cd," },
-	};
-	size_t n = o->n;
-	for (unsigned i = 0; i < FL_COUNT(all); i++)
-		if (flags & all[i].bit)
-			putz(o, all[i].name);
-	o->n -= o->n > n;
-}
-
-static void put_name(struct line *o, const struct fl_query *q)
-{
-	uint8_t lower[FL_NAME_MAX];
-	char text[FL_NAME_TEXT_MAX];
-	put(o, text, fl_name_text(text, fl_name_lower(lower, q->parent ? q->qname : q->client->qname)));
-}
-
-static void put_rcode(struct line *o, const struct fl_query *q)
-{
-	const char *name = fl_rcode_name(q->res.rcode);
-	if (q->dropped)
-		putz(o, "-");
-	else if (name)
-		putz(o, name);
-	else
-		putf(o, "%u", q->res.rcode);
-}
-
-static void put_meta(struct line *o, struct fl_query *q, struct fl_str label)
-{
-	struct fl_str v;
-	if (fl_meta(q, label, &v))
-		v = FL_STR("-");
-	size_t from = o->n;
-	put(o, v.p, v.n);
-	for (; from < o->n; from++)
-		if ((unsigned char)o->p[from] < 0x20)   /* a value that breaks lines would forge them */
-			o->p[from] = '?';
-}
-
-static unsigned bufsize(const struct fl_query *q)
-{
-	if (q->client->tcp)
-		return 65535;
-	return q->ask.edns && q->ask.udp_size > 512 ? q->ask.udp_size : 512;
-}
-
-static size_t rsize(const struct fl_query *q, const struct fl_sent *s)
-{
-	return q->dropped ? 0 : q->parent ? fl_reply_full_len(q) : s->full_len;
-}
-
-static void put_node(struct line *o, const struct node *n, struct fl_query *q, const struct fl_sent *s)
-{
-	const struct fl_client *c = q->client;
-	char text[16];
-	switch (n->what) {
-	case LITERAL: put(o, n->text.p, n->text.n); break;
-	case META: put_meta(o, q, n->text); break;
-	case TYPE: put(o, text, fl_type_text(text, q->qtype)); break;
-	case NAME: put_name(o, q); break;
-	case CLASS: put(o, text, fl_class_text(text, q->qclass)); break;
-	case PROTO: putz(o, c->tcp ? "tcp" : "udp"); break;
-	case SIZE: putf(o, "%zu", fl_request_len(q)); break;
-	case REMOTE: put_addr(o, &c->peer); break;
-	case PORT: putf(o, "%u", c->peer_port); break;
-	case LOCAL: put_addr(o, &c->local); break;
-	case ID: putf(o, "%u", c->id); break;
-	case OPCODE: putf(o, "%u", c->opcode); break;
-	case DO: putz(o, c->dnssec_ok ? "true" : "false"); break;
-	case BUFSIZE: putf(o, "%u", bufsize(q)); break;
-	case RCODE: put_rcode(o, q); break;
-	case RSIZE: putf(o, "%zu", rsize(q, s)); break;
-	case DURATION: put_seconds(o, s->took_ns), putz(o, "s"); break;
-	case RFLAGS:
-		if (q->dropped)
-			putz(o, "-");
-		else
-			put_flags(o, flags_of(q, s));
-		break;
-	}
-}
-
 /* ---- the buffer ---- */
 
 static void flush(void *inst, struct fl_shard *sh, void *local)
@@ -329,32 +139,45 @@ static size_t stamp(char *to, size_t cap)
 	return (size_t)snprintf(to, cap, "%s.%09ld%.3s:%.2s", date, t.tv_nsec, zone, zone + 3);
 }
 
+/* A part of the line by itself. */
+static struct fl_str part(struct fl_line *o, enum fl_format_what what, struct fl_query *q, const struct fl_sent *s)
+{
+	o->n = 0;
+	fl_format_one(o, what, q, s);
+	return (struct fl_str){ o->p, o->n };
+}
+
+static char *field(char *at, const char *name, struct fl_str v, const char *quote)
+{
+	return at + sprintf(at, ",\"%s\":%s%.*s%s", name, quote, FL_FMT(v), quote);
+}
+
 /* The text line as msg, and its parts as fields of their own. */
 static void add_json(struct buffer *b, struct fl_query *q, const struct fl_sent *s)
 {
 	enum { FIELDS = 1024 + FL_NAME_TEXT_MAX * 2 };
 	const struct fl_client *c = q->client;
-	struct line *o = &b->line;
+	struct fl_line *o = &b->line;
 	char *p = room(b, o->n * 6 + FIELDS), *at = p, text[64];
 	stamp(text, sizeof text);
 	at += sprintf(at, "{\"time\":\"%s\",\"level\":\"INFO\",\"msg\":\"", text);
 	at += fl_json_escape(at, o->n * 6 + 8, (struct fl_str){ o->p, o->n });
 	fl_addr_text(text, &c->peer);
 	at += sprintf(at, "\",\"plugin\":\"log\",\"client_ip\":\"%s\",\"client_port\":%u,\"qname\":\"", text, c->peer_port);
-	o->n = 0;
-	put_name(o, q);
-	at += fl_json_escape(at, FL_NAME_TEXT_MAX * 2 + 8, (struct fl_str){ o->p, o->n });
-	fl_type_text(text, q->qtype);
-	fl_class_text(text + 32, q->qclass);
-	at += sprintf(at, "\",\"qtype\":\"%s\",\"qclass\":\"%s\",\"protocol\":\"%s\",\"id\":%u,\"opcode\":%u,\"request_size\":%zu", text,
-		      text + 32, c->tcp ? "tcp" : "udp", c->id, c->opcode, fl_request_len(q));
-	at += sprintf(at, ",\"dnssec_ok\":%s,\"bufsize\":%u,\"rcode\":", c->dnssec_ok ? "true" : "false", bufsize(q));
-	o->n = 0;
-	put_rcode(o, q);
-	at += q->dropped ? sprintf(at, "null") : sprintf(at, "\"%.*s\"", (int)o->n, o->p);
-	o->n = 0;
-	put_seconds(o, s->took_ns);
-	at += sprintf(at, ",\"response_size\":%zu,\"duration_seconds\":%.*s}\n", rsize(q, s), (int)o->n, o->p);
+	at += fl_json_escape(at, FL_NAME_TEXT_MAX * 2 + 8, part(o, FL_F_NAME, q, s));
+	at = field(at + sprintf(at, "\""), "qtype", part(o, FL_F_TYPE, q, s), "\"");
+	at = field(at, "qclass", part(o, FL_F_CLASS, q, s), "\"");
+	at = field(at, "protocol", part(o, FL_F_PROTO, q, s), "\"");
+	at = field(at, "id", part(o, FL_F_ID, q, s), "");
+	at = field(at, "opcode", part(o, FL_F_OPCODE, q, s), "");
+	at = field(at, "request_size", part(o, FL_F_SIZE, q, s), "");
+	at = field(at, "dnssec_ok", part(o, FL_F_DO, q, s), "");
+	at = field(at, "bufsize", part(o, FL_F_BUFSIZE, q, s), "");
+	at = q->dropped ? field(at, "rcode", FL_STR("null"), "") : field(at, "rcode", part(o, FL_F_RCODE, q, s), "\"");
+	at = field(at, "response_size", part(o, FL_F_RSIZE, q, s), "");
+	struct fl_str took = part(o, FL_F_DURATION, q, s);
+	at = field(at, "duration_seconds", (struct fl_str){ took.p, took.n - 1 }, "");
+	at += sprintf(at, "}\n");
 	b->n += (size_t)(at - p);
 }
 
@@ -371,8 +194,7 @@ static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 	if (!(r->classes & 1u << FL_CLASS_ALL) && !(r->classes & 1u << fl_classify(fl_typify(q, fl_clock_wall_s()))))
 		return;
 	b->line.n = 0;
-	for (unsigned i = 0; i < r->n; i++)
-		put_node(&b->line, &r->node[i], q, s);
+	fl_format_put(&b->line, &r->format, q, s);
 	if (fl_log_is_json())
 		add_json(b, q, s);
 	else
@@ -396,9 +218,11 @@ static int meta(void *inst, struct fl_query *q, struct fl_str label, struct fl_s
 
 static int shard_start(void *inst, struct fl_shard *sh, void **local)
 {
+	struct buffer *b = fl_xalloc(sizeof *b);
 	(void)inst;
 	(void)sh;
-	*local = fl_xalloc(sizeof(struct buffer));
+	b->line = (struct fl_line){ b->text, 0, LINE - 1 };
+	*local = b;
 	return 0;
 }
 
