@@ -103,6 +103,7 @@ static void back(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 	t->out = false;
 	t->back = true;
 	t->ret = ret;
+	fl_forward_tap(t->server, q, a, fl_loop_now(q->shard->loop) - t->asked_ns, ret ? NULL : msg, n);
 	if (ret) {
 		fl_upstream_why(a, ret, why, sizeof why);
 		t->why = fl_arena_str(q->arena, fl_str(why)).p;
@@ -416,5 +417,5 @@ static const struct fl_opt opts[] = {
 	{ NULL },
 };
 
-FL_PLUGIN(forward, .opts = opts, .setup = fl_forward_setup, .shard_start = shard_start, .shard_stop = shard_stop, .query = query,
+FL_PLUGIN(forward, .opts = opts, .setup = fl_forward_setup, .link = fl_forward_link, .shard_start = shard_start, .shard_stop = shard_stop, .query = query,
 	  .cancel = cancel, .meta = meta);

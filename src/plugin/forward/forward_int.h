@@ -53,6 +53,7 @@ struct fwd {
 	struct fwd_stanza *stanza; unsigned n;
 	unsigned nservers;
 	struct fl_grid *broken, *rejected;
+	const struct fl_tap_ops *tap; void *tap_inst;   /* dnstap of the same block, or NULL */
 };
 
 /* setup.c */
@@ -66,3 +67,7 @@ void fl_forward_later(struct fl_setup *s, struct fwd_stanza *st, struct fl_str w
 struct fwd_health *fl_forward_health(struct fl_setup *s, const struct fwd_server *v);
 void fl_forward_ill(struct fwd_server *v);              /* any thread: an exchange failed */
 bool fl_forward_down(const struct fwd_server *v);       /* any thread */
+/* tap.c */
+int fl_forward_link(struct fl_setup *s, void *inst);
+/* An exchange is over; reply NULL: none came. */
+void fl_forward_tap(const struct fwd_server *v, struct fl_query *q, const struct fl_up_ask *a, uint64_t ago_ns, const uint8_t *reply, size_t n);
