@@ -29,8 +29,6 @@ struct mine {
 static const struct fl_metric_def build_def = {
 	"coredns_build_info", "A metric with a constant '1' value labeled by version, revision, and goversion from which CoreDNS was built.",
 	FL_GAUGE, .labels = { "version", "revision", "goversion" } };
-static const struct fl_metric_def panics_def = { "coredns_panics_total", "A metrics that counts the number of panics.", FL_COUNTER,
-						 .always = true };
 static const struct fl_metric_def enabled_def = {
 	"coredns_plugin_enabled", "A metric that indicates whether a plugin is enabled on per server and zone basis.", FL_GAUGE,
 	.labels = { "server", "zone", "view", "name" } };
@@ -57,6 +55,22 @@ static void show(struct fl_grid *g, bool on)
 }
 
 /* ---- set-up ---- */
+
+/* Families that CoreDNS shows whatever its Corefile says: counters without labels of plugins that may not be in it. */
+static const double health_buckets[] = { 0.00025, 0.0025, 0.025, 0.25, 2.5 };
+static const struct fl_metric_def idle[] = {
+	{ "coredns_panics_total", "A metrics that counts the number of panics.", FL_COUNTER, .always = true },
+	{ "coredns_forward_healthcheck_broken_total", "Counter of the number of complete failures of the healthchecks.", FL_COUNTER,
+	  .always = true },
+	{ "coredns_forward_max_concurrent_rejects_total",
+	  "Counter of the number of queries rejected because the concurrent queries were at maximum.", FL_COUNTER, .always = true },
+	{ "coredns_health_request_duration_seconds", "Histogram of the time (in seconds) each request took.", FL_HISTOGRAM, health_buckets,
+	  FL_COUNT(health_buckets), .always = true },
+	{ "coredns_health_request_failures_total", "The number of times the health check failed.", FL_COUNTER, .always = true },
+	{ "coredns_hosts_reload_timestamp_seconds", "The timestamp of the last reload of hosts file.", FL_GAUGE, .always = true },
+	{ "coredns_local_localhost_requests_total", "Counter of special localhost subdomain requests.", FL_COUNTER, .always = true },
+	{ "coredns_reload_failed_total", "Counter of the number of failed reload attempts.", FL_COUNTER, .always = true },
+};
 
 static int option(struct fl_setup *s)
 {
@@ -154,7 +168,8 @@ static int start(void *inst, struct fl_err *e)
 	struct fl_err why;
 	(void)e;
 	fl_grid_set(fl_metric_plain(&build_def, FL_VERSION, "", ""), 1);
-	fl_metric_plain(&panics_def);
+	for (unsigned i = 0; i < FL_COUNT(idle); i++)
+		fl_metric_plain(&idle[i]);
 	fl_process_metrics();
 	for (struct shown *s = p->shown; s; s = s->next)
 		show(s->grid, true);

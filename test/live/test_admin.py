@@ -52,6 +52,15 @@ def test_metrics_over_a_reload():
         assert re.search(r'^coredns_dns_requests_total\{.*type="A".*\} 3$', metrics()[1], re.M)
 
 
+def test_families_that_coredns_always_shows():
+    with Server(".:{port} {\n prometheus localhost:{m}\n whoami\n}\n", m=free_port()) as s:
+        text = get(s.names["m"], "/metrics")[1]
+        for name in ("panics_total", "forward_healthcheck_broken_total", "forward_max_concurrent_rejects_total", "health_request_failures_total",
+                     "hosts_reload_timestamp_seconds", "local_localhost_requests_total", "reload_failed_total",
+                     "health_request_duration_seconds_count"):
+            assert f"\ncoredns_{name} 0\n" in text, name
+
+
 def test_json_lines():
     with Server(".:{port} {\n log\n acl {\n drop type MX\n }\n hosts {\n 10.0.0.1 x.test\n }\n}\n", args=["-log-format", "json"]) as s:
         assert ask(s) and ask(s, 'a\\"b.test.', "TXT") and not ask(s, "m.test.", "MX", 0.3)
