@@ -62,7 +62,8 @@ def test_families_that_coredns_always_shows():
 
 
 def test_json_lines():
-    with Server(".:{port} {\n log\n acl {\n drop type MX\n }\n hosts {\n 10.0.0.1 x.test\n }\n}\n", args=["-log-format", "json"]) as s:
+    with Server(".:{port} {\n log\n acl {\n drop type MX\n }\n hosts {\n 10.0.0.1 x.test\n }\n}\n", args=["-log-format", "json"],
+                env={"GOMAXPROCS": "1"}) as s:     # lines of one shard, in order
         assert ask(s) and ask(s, 'a\\"b.test.', "TXT") and not ask(s, "m.test.", "MX", 0.3)
         until(lambda: s.log().count('"plugin":"log"') == 3)
         one, two, three = [x for x in map(json.loads, (x for x in s.log().splitlines() if x[0] == "{")) if x.get("plugin") == "log"]

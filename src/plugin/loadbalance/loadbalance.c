@@ -14,6 +14,7 @@ struct balance {
 	struct prefer *prefer, **last;
 	const char *file;               /* weighted; NULL: round_robin */
 	int64_t reload_ns;
+	bool read;
 	uint64_t sum;                   /* hash of the file that was read last */
 	struct fl_weights *weights;     /* RCU */
 	struct fl_rcu_bin old;
@@ -64,6 +65,8 @@ static int policy(struct fl_setup *s, struct balance *b)
 	if (n > 2)
 		return fl_setup_parse_error(s, "unexpected argument(s)");
 	b->file = fl_setup_path(s, arg[1]);
+	b->prefer = NULL;               /* of an earlier line, as in CoreDNS */
+	b->last = &b->prefer;
 	b->reload_ns = 30 * (int64_t)FL_SEC;
 	return 0;
 }
@@ -73,7 +76,7 @@ static int option(struct fl_setup *s, struct balance *b)
 	struct fl_str name = fl_disp_val(fl_setup_disp(s));
 	if (b->file && fl_str_is(name, "reload"))
 		return reload(s, b);
-	if (fl_str_is(name, "prefer"))
+	if (!b->file && fl_str_is(name, "prefer"))
 		return prefer(s, b);
 	return fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(name));
 }
@@ -88,9 +91,10 @@ static int weights_read(struct balance *b, struct fl_err *e)
 	fl_arena_init(&a, NULL, 0, NULL, 16 * 1024 * 1024);
 	int ret = fl_conf_read(&a, b->file, &text) ? -ENOENT : 0;
 	uint64_t sum = ret ? 0 : fl_hash(text.p, text.n);
-	if (!ret && (!b->weights || sum != b->sum)) {
+	if (!ret && (!b->read || sum != b->sum)) {
 		struct fl_weights *w = fl_weights_parse(text, b->file, e), *was = b->weights;
 		ret = w ? 0 : -EINVAL;
+		b->read = true;         /* bad ones too: told once, and the old weights stay */
 		b->sum = sum;
 		if (w) {
 			fl_rcu_set(&b->weights, w);
@@ -256,7 +260,13 @@ static struct fl_addr address_of(const struct fl_item *it)
 	return a;
 }
 
-/* Of a section's addresses one comes to the front, as often as its weight says. */
+static unsigned weight_of(const struct fl_weights *w, const struct fl_item *it)
+{
+	struct fl_addr a = address_of(it);
+	return w ? fl_weights_get(w, it->owner, a.b, a.len) : 1;
+}
+
+/* Of a section's addresses one comes to the front, as often as its weight says. w NULL: nothing was read yet, all weigh the same. */
 static void weigh(struct fl_query *q, const struct fl_weights *w, enum fl_section sec, unsigned from, unsigned to)
 {
 	struct fl_item *it = q->res.item;
@@ -264,9 +274,8 @@ static void weigh(struct fl_query *q, const struct fl_weights *w, enum fl_sectio
 	for (unsigned i = from; i < to; i++) {
 		if (it[i].section != sec)
 			continue;
-		struct fl_addr a = address_of(&it[i]);
 		first = first == to ? i : first;
-		sum += fl_weights_get(w, it[i].owner, a.b, a.len);
+		sum += weight_of(w, &it[i]);
 	}
 	if (!sum)
 		return;
@@ -274,8 +283,7 @@ static void weigh(struct fl_query *q, const struct fl_weights *w, enum fl_sectio
 	for (unsigned i = first; i < to; i++) {
 		if (it[i].section != sec)
 			continue;
-		struct fl_addr a = address_of(&it[i]);
-		unsigned mine = fl_weights_get(w, it[i].owner, a.b, a.len);
+		unsigned mine = weight_of(w, &it[i]);
 		if (v < mine) {
 			struct fl_item t = it[first];
 			it[first] = it[i];
@@ -315,11 +323,19 @@ static void by_preference(const struct balance *b, struct fl_query *q)
 		memcpy(it + from, sorted, done * sizeof *sorted);
 }
 
+static bool any_address(const struct fl_reply *r)
+{
+	for (unsigned i = 0; i < r->n; i++)
+		if (is_address(r->item[i].set->type))
+			return true;
+	return false;
+}
+
 static void weighted(const struct balance *b, struct fl_query *q)
 {
 	const struct fl_weights *w = fl_rcu_get(&b->weights);
 	unsigned from, to;
-	if ((q->qtype != FL_T_A && q->qtype != FL_T_AAAA && q->qtype != FL_T_SRV) || !w || take_apart(q))
+	if ((q->qtype != FL_T_A && q->qtype != FL_T_AAAA && q->qtype != FL_T_SRV) || !any_address(&q->res) || take_apart(q))
 		return;
 	arrange(&q->res, false);
 	addresses(&q->res, &from, &to);

@@ -56,7 +56,7 @@ static int weight(struct reading *r, struct fl_str addr, struct fl_str value)
 	int64_t v;
 	if (!fl_addr_parse(addr, &e.addr))
 		return fl_err_set(r->e, "wrong IP address:\"%.*s\" in weight file %s", FL_FMT(addr), r->file);
-	if (fl_parse_int(value, 1, 255, &v))
+	if (value.p[0] == '+' || fl_parse_int(value, 1, 255, &v))
 		return fl_err_set(r->e, "wrong weight value:\"%.*s\" in weight file %s", FL_FMT(value), r->file);
 	if (r->name_len <= 0)
 		return fl_err_set(r->e, "missing domain name in weight file %s", r->file);
