@@ -264,8 +264,25 @@ def test_listening(tmp_path):
         for _ in range(3):
             query(s)
             assert readers[1].event().type == CLIENT_QUERY and readers[1].event().type == CLIENT_RESPONSE
-        s.signal("SIGTERM")
+        # other sizes: the new one listens once the old one has gone
+        s.write(s.path.read_text().replace("full", "full 1 2"))
+        s.signal("SIGUSR1")
         assert readers[1].event() is None
+        r, end = None, time.time() + 20
+        while not r:
+            assert time.time() < end
+            c = socket.socket(socket.AF_UNIX)
+            c.settimeout(20)
+            try:
+                c.connect(str(sock))
+                r = Reader(c)
+            except (OSError, EOFError):
+                time.sleep(0.05)
+        wire, _ = query(s)
+        assert r.event().query == wire
+        s.signal("SIGTERM")
+        while r.event():
+            pass
         assert s.exit_code() == 0
     assert not sock.exists()
 

@@ -16,6 +16,7 @@
 
 #define WHO "plugin/dnstap"
 #define LOOK_NS (10 * FL_MS)
+#define AGAIN_NS FL_SEC
 #define TELL_NS (10 * FL_SEC)           /* as CoreDNS counts what was dropped */
 enum { QUEUE_BYTES = 2560 * 1024, RING_MIN = 256 * 1024, TURN = 8192, SINKS_MAX = 64 };
 
@@ -34,10 +35,10 @@ struct dnstap_pipe {
 	unsigned nring, first;
 	struct ring *ring;
 	uint32_t rung;                  /* atomic: the reader is awake, or will be */
-	bool started;
+	bool started, failed;           /* failed: that it cannot listen was told */
 	double told;                    /* of dropped */
 	struct fl_io bell, door;
-	struct fl_timer look, tell;
+	struct fl_timer look, tell, again;
 	struct dnstap_sink *sink, *dead;
 	unsigned nsink;
 };
@@ -280,13 +281,20 @@ static void listen_on(struct dnstap_pipe *p)
 		ret = fl_loop_add(p->loop, &p->door, EPOLLIN);
 	if (!ret)
 		return;
-	const char *why = strerrordesc_np(-ret);
-	fl_log(FL_ERROR, WHO, "Failed to start dnstap listener: listen %s %.*s: bind: %c%s", unix_path ? "unix" : "tcp", FL_FMT(p->where.endpoint),
-	       fl_lower((uint8_t)*why), why + 1);
 	if (fd >= 0)
 		close(fd);
 	p->door.fd = -1;
+	/* Later, perhaps: with other sizes on the same endpoint the configuration before still has it. */
+	fl_timer_set(p->loop, &p->again, fl_loop_tick(p->loop) + AGAIN_NS);
+	const char *why = strerrordesc_np(-ret);
+	if (p->failed)
+		return;
+	p->failed = true;
+	fl_log(FL_ERROR, WHO, "Failed to start dnstap listener: listen %s %.*s: bind: %c%s", unix_path ? "unix" : "tcp", FL_FMT(p->where.endpoint),
+	       fl_lower((uint8_t)*why), why + 1);
 }
+
+static void again(struct fl_timer *t) { listen_on((struct dnstap_pipe *)((char *)t - offsetof(struct dnstap_pipe, again))); }
 
 void fl_dnstap_pipe_start(struct dnstap_pipe *p)
 {
@@ -326,6 +334,7 @@ static void destroy(void *obj)
 	}
 	fl_timer_clear(p->loop, &p->look);
 	fl_timer_clear(p->loop, &p->tell);
+	fl_timer_clear(p->loop, &p->again);
 	fl_loop_del(p->loop, &p->bell);
 	if (p->bell.fd >= 0)
 		close(p->bell.fd);
@@ -374,6 +383,7 @@ static void *create(void *arg)
 	p->told = fl_grid_value(p->dropped, 0);
 	p->look.fn = look;
 	p->tell.fn = tell;
+	p->again.fn = again;
 	p->door = (struct fl_io){ .fd = -1, .fn = knock };
 	p->bell = (struct fl_io){ .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .fn = rung };
 	if (rings(p, how->shards) && p->bell.fd >= 0 && !fl_loop_add(p->loop, &p->bell, EPOLLIN))
