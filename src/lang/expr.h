@@ -48,7 +48,7 @@ struct fl_expr_value {
 };
 
 /* What the caller's world offers: functions by name. types: the result's letter, then one for each argument: b bool, i int, s
- * string. */
+ * string, a anything (arguments only). */
 struct fl_expr_fn {
 	const char *name, *types;
 	bool fails;                     /* may end the run with an error; says so in its type, as Go prints it */
@@ -63,7 +63,17 @@ struct fl_expr;
 struct fl_expr *fl_expr_compile(struct fl_arena *a, struct fl_str text, const struct fl_expr_fn *fns, struct fl_err *e);
 void fl_expr_free(struct fl_expr *x);                   /* NULL is fine */
 
+/* The same with names for results of earlier expressions, whose types they have. names: only looked at now. */
+struct fl_expr_name { struct fl_str name; const struct fl_expr *expr; };
+struct fl_expr *fl_expr_compile_named(struct fl_arena *a, struct fl_str text, const struct fl_expr_fn *fns, const struct fl_expr_name *names,
+				      unsigned n, struct fl_err *e);
+/* May a name be given to a result: is it an identifier, and none of the language's own functions? Uses the arena. */
+bool fl_expr_may_name(struct fl_arena *a, struct fl_str name);
+
 /* 0 and *out; -EINVAL: an operand of the wrong type, an index out of range …, where expr ends with an error; -E2BIG: too many
  * steps; -ENOMEM. arg is handed to the functions; scratch: this thread's, for patterns of up to FL_REGEX_GROUPS groups. */
 int fl_expr_run(const struct fl_expr *x, struct fl_arena *a, struct fl_regex_scratch *scratch, void *arg,
 		struct fl_expr_value *out);
+/* named: the values, in the order in which they were named. */
+int fl_expr_run_named(const struct fl_expr *x, struct fl_arena *a, struct fl_regex_scratch *scratch, void *arg,
+		      const struct fl_expr_value *named, struct fl_expr_value *out);

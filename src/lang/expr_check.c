@@ -26,7 +26,7 @@ struct nature fl_expr_nature_letter(char c)
 static const char *letter_text(char c)
 {
 	struct nature t = fl_expr_nature_letter(c);
-	return t.k == T_BOOL ? "bool" : t.k == T_INT ? "int" : "string";
+	return t.k == T_BOOL ? "bool" : t.k == T_INT ? "int" : t.k == T_ANY ? "interface {}" : "string";
 }
 
 const char *fl_expr_nature_text(char to[100], struct nature t)
@@ -112,13 +112,33 @@ struct nature fl_expr_check_later(struct checker *c, int at, const char *what)
 
 /* ---- names ---- */
 
+/* What CoreDNS makes of a result's type (plugin/template/setup.go): the zero of its Go type; what is in a list is forgotten. */
+static int find_name(const struct checker *c, struct fl_str name)
+{
+	unsigned i = 0;
+	while (i < c->nnames && !fl_str_eq(c->names[i].name, name))
+		i++;
+	return i < c->nnames ? (int)i : -1;
+}
+
+static struct nature named(const struct checker *c, int i)
+{
+	struct nature t = c->names[i].expr->root->type;
+	return t.k == T_ANY || t.k == T_NIL || t.k == T_FUNC ? unknown : OF(t.k);
+}
+
 static struct nature name(struct checker *c, struct node *n)
 {
+	int given = find_name(c, n->text);
 	for (unsigned i = c->nvar; i--;)
 		if (fl_str_eq(c->var[i].name, n->text)) {
 			n->var = (int)i;
 			return c->var[i].type;
 		}
+	if (given >= 0) {
+		n->var = -1 - given;
+		return named(c, given);
+	}
 	const struct fl_expr_fn *fn = fl_expr_fn(c->fns, n->text);
 	char what[140];
 	if (fn) {
@@ -137,7 +157,7 @@ static struct nature name(struct checker *c, struct node *n)
 
 static struct nature let(struct checker *c, struct node *n)
 {
-	if (fl_expr_fn(c->fns, n->text))
+	if (fl_expr_fn(c->fns, n->text) || find_name(c, n->text) >= 0)
 		return fl_expr_check_error(c, n->at, "cannot redeclare %.*s", FL_FMT(n->text));
 	if (fl_expr_builtin(n->text))
 		return fl_expr_check_error(c, n->at, "cannot redeclare builtin %.*s", FL_FMT(n->text));
@@ -612,6 +632,21 @@ static void told(const struct complaint *why, struct fl_str text, struct fl_err 
 
 struct fl_expr *fl_expr_compile(struct fl_arena *a, struct fl_str text, const struct fl_expr_fn *fns, struct fl_err *e)
 {
+	return fl_expr_compile_named(a, text, fns, NULL, 0, e);
+}
+
+bool fl_expr_may_name(struct fl_arena *a, struct fl_str name)
+{
+	static const struct fl_expr_fn none[] = { { 0 } };
+	struct fl_str own = fl_arena_str(a, name);
+	struct parser p = { .lex = { .arena = a, .src = own }, .arena = a, .fns = none };
+	struct node *n = own.p ? fl_expr_parse(&p) : NULL;
+	return n && !p.err.set && n->kind == X_NAME && fl_str_eq(n->text, name) && !fl_expr_builtin(name);
+}
+
+struct fl_expr *fl_expr_compile_named(struct fl_arena *a, struct fl_str text, const struct fl_expr_fn *fns, const struct fl_expr_name *names,
+				      unsigned n, struct fl_err *e)
+{
 	struct fl_expr *x = fl_zalloc(a, sizeof *x);
 	struct fl_str own = fl_arena_str(a, text);
 	if (!x || !own.p) {
@@ -619,7 +654,7 @@ struct fl_expr *fl_expr_compile(struct fl_arena *a, struct fl_str text, const st
 		return NULL;
 	}
 	struct parser p = { .lex = { .arena = a, .src = own }, .arena = a, .fns = fns };
-	struct checker c = { .arena = a, .fns = fns, .expr = x };
+	struct checker c = { .arena = a, .fns = fns, .expr = x, .names = names, .nnames = n };
 	x->root = fl_expr_parse(&p);
 	if (x->root)
 		fl_expr_check(&c, x->root);

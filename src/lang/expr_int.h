@@ -96,7 +96,7 @@ struct node {
 	const struct fl_expr_fn *fn;    /* X_CALL */
 	const struct builtin *builtin;  /* X_BUILTIN */
 	struct fl_regex *regex;         /* OP_MATCHES */
-	int var;                        /* X_LET, X_NAME: which */
+	int var;                        /* X_LET, X_NAME: which; below 0: of the caller's names, -1 the first */
 	struct nature type;             /* once checked */
 	bool checked;
 };
@@ -128,6 +128,7 @@ struct checker {
 	struct fl_arena *arena;
 	const struct fl_expr_fn *fns;
 	struct fl_expr *expr;
+	const struct fl_expr_name *names; unsigned nnames;
 	struct complaint err, late;     /* late: what expr finds only after the types */
 	struct { struct fl_str name; struct nature type; } var[NEST_VARS]; unsigned nvar;
 	struct { struct nature list; bool index; } in[NEST_PREDICATES]; unsigned nin;
@@ -210,6 +211,7 @@ struct run {
 	struct fl_regex_scratch *scratch;
 	void *arg;
 	unsigned steps;                 /* left */
+	const struct fl_expr_value *named;
 	struct fl_expr_value var[NEST_VARS];
 	struct { const struct fl_expr_value *list; int64_t i; } in[NEST_PREDICATES]; unsigned nin;
 };

@@ -387,9 +387,8 @@ static int call(struct run *r, const struct node *n, struct fl_expr_value *out)
 		int ret = fl_expr_eval(r, n->kid[i], &in[i]);
 		if (ret)
 			return ret;
-		if (in[i].type != (n->fn->types[i + 1] == 's'	? FL_EXPR_STR
-				   : n->fn->types[i + 1] == 'i' ? FL_EXPR_INT
-								: FL_EXPR_BOOL))
+		char want = n->fn->types[i + 1];
+		if (want != 'a' && in[i].type != (want == 's' ? FL_EXPR_STR : want == 'i' ? FL_EXPR_INT : FL_EXPR_BOOL))
 			return -EINVAL;
 	}
 	return n->fn->call(r->arg, r->arena, in, out);
@@ -433,7 +432,7 @@ int fl_expr_eval(struct run *r, const struct node *n, struct fl_expr_value *out)
 		return 0;
 	}
 	switch (n->kind) {
-	case X_NAME: *out = r->var[n->var]; return 0;
+	case X_NAME: *out = n->var < 0 ? r->named[-1 - n->var] : r->var[n->var]; return 0;
 	case X_UNARY: return unary(r, n, out);
 	case X_BINARY: return binary(r, n, out);
 	case X_LOGIC: return logic(r, n, out);
@@ -454,6 +453,12 @@ int fl_expr_eval(struct run *r, const struct node *n, struct fl_expr_value *out)
 
 int fl_expr_run(const struct fl_expr *x, struct fl_arena *a, struct fl_regex_scratch *scratch, void *arg, struct fl_expr_value *out)
 {
-	struct run r = { .arena = a, .scratch = scratch, .arg = arg, .steps = FL_EXPR_STEPS };
+	return fl_expr_run_named(x, a, scratch, arg, NULL, out);
+}
+
+int fl_expr_run_named(const struct fl_expr *x, struct fl_arena *a, struct fl_regex_scratch *scratch, void *arg,
+		      const struct fl_expr_value *named, struct fl_expr_value *out)
+{
+	struct run r = { .arena = a, .scratch = scratch, .arg = arg, .steps = FL_EXPR_STEPS, .named = named };
 	return fl_expr_eval(&r, x->root, out);
 }

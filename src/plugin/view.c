@@ -1,8 +1,7 @@
 /* view: a server block that takes only the questions for which its expressions are true; others try the next block of the same
  * zone, then shorter zones (CoreDNS plugin/view, plugin/pkg/expression, core/dnsserver/server.go). The language is lang/expr. */
+#include "dns/expression.h"
 #include "dns/plugin.h"
-#include "dns/typify.h"
-#include "lang/expr.h"
 #include "lang/regex.h"
 #include <errno.h>
 
@@ -10,169 +9,6 @@ enum { SCRATCH = 1024, SCRATCH_MAX = 64 * 1024 };       /* octets for what an ex
 
 struct program { struct fl_expr *expr; struct program *next; };
 struct view { struct fl_str name; struct program *first, **last; };
-
-/* ---- what expressions can ask ---- */
-
-#define FN(name) static int name(void *arg, struct fl_arena *a, const struct fl_expr_value *in, struct fl_expr_value *out)
-
-static int text(struct fl_expr_value *out, struct fl_str s)
-{
-	*out = (struct fl_expr_value){ FL_EXPR_STR, .s = s };
-	return s.p ? 0 : -ENOMEM;
-}
-
-static int number(struct fl_expr_value *out, int64_t i)
-{
-	*out = (struct fl_expr_value){ FL_EXPR_INT, .i = i };
-	return 0;
-}
-
-static int truth(struct fl_expr_value *out, bool b)
-{
-	*out = (struct fl_expr_value){ FL_EXPR_BOOL, .b = b };
-	return 0;
-}
-
-static int copied(struct fl_arena *a, struct fl_expr_value *out, const char *p, size_t n)
-{
-	return text(out, fl_arena_str(a, (struct fl_str){ p, n }));
-}
-
-static int address(struct fl_arena *a, struct fl_expr_value *out, const struct fl_addr *addr)
-{
-	char to[46];
-	return copied(a, out, to, fl_addr_text(to, addr));
-}
-
-FN(name)
-{
-	struct fl_query *q = arg;
-	uint8_t lower[FL_NAME_MAX];
-	(void)in;
-	return text(out, fl_name_text_in(a, fl_name_lower(lower, q->qname)));
-}
-
-FN(type)
-{
-	struct fl_query *q = arg;
-	char to[16];
-	(void)in;
-	return copied(a, out, to, fl_type_text(to, q->qtype));
-}
-
-FN(class)
-{
-	struct fl_query *q = arg;
-	char to[16];
-	(void)in;
-	return copied(a, out, to, fl_class_text(to, q->qclass));
-}
-
-FN(proto)
-{
-	struct fl_query *q = arg;
-	(void)a, (void)in;
-	return text(out, q->client->tcp ? FL_STR("tcp") : FL_STR("udp"));
-}
-
-FN(size)
-{
-	(void)a, (void)in;
-	return number(out, (int64_t)fl_request_len(arg));
-}
-
-FN(client_ip)
-{
-	struct fl_query *q = arg;
-	(void)in;
-	return address(a, out, &q->client->peer);
-}
-
-FN(server_ip)
-{
-	struct fl_query *q = arg;
-	(void)in;
-	return address(a, out, &q->client->local);
-}
-
-FN(port)
-{
-	struct fl_query *q = arg;
-	(void)in;
-	return text(out, fl_arena_printf(a, "%u", q->client->peer_port));
-}
-
-FN(server_port)
-{
-	struct fl_query *q = arg;
-	(void)in;
-	return text(out, fl_arena_printf(a, "%u", q->client->local_port));
-}
-
-FN(id)
-{
-	struct fl_query *q = arg;
-	(void)a, (void)in;
-	return number(out, q->client->id);
-}
-
-FN(opcode)
-{
-	struct fl_query *q = arg;
-	(void)a, (void)in;
-	return number(out, q->client->opcode);
-}
-
-FN(dnssec_ok)
-{
-	struct fl_query *q = arg;
-	(void)a, (void)in;
-	return truth(out, q->ask.dnssec_ok);
-}
-
-FN(bufsize)
-{
-	struct fl_query *q = arg;
-	(void)a, (void)in;
-	return number(out, q->client->tcp ? 65535 : q->ask.edns && q->ask.udp_size > 512 ? q->ask.udp_size : 512);
-}
-
-/* "" where there is none, as CoreDNS. */
-FN(metadata)
-{
-	struct fl_str v;
-	(void)a;
-	return text(out, fl_meta(arg, in[0].s, &v) || !v.n ? FL_STR("") : v);
-}
-
-FN(incidr)
-{
-	struct fl_addr addr;
-	struct fl_net net;
-	(void)arg, (void)a;
-	if (!fl_addr_parse(in[0].s, &addr) || !fl_net_parse(in[1].s, &net))
-		return -EINVAL;
-	return truth(out, fl_net_has(&net, &addr));
-}
-
-static const struct fl_expr_fn fns[] = {
-	{ "incidr", "bss", true, incidr },
-	{ "metadata", "ss", false, metadata },
-	{ "type", "s", false, type },
-	{ "name", "s", false, name },
-	{ "class", "s", false, class },
-	{ "proto", "s", false, proto },
-	{ "size", "i", false, size },
-	{ "client_ip", "s", false, client_ip },
-	{ "port", "s", false, port },
-	{ "id", "i", false, id },
-	{ "opcode", "i", false, opcode },
-	{ "do", "b", false, dnssec_ok },
-	{ "bufsize", "i", false, bufsize },
-	{ "server_ip", "s", false, server_ip },
-	{ "server_port", "s", false, server_port },
-	{ 0 },
-};
 
 /* ---- set-up ---- */
 
@@ -195,7 +31,7 @@ static int program(struct fl_setup *s, struct view *v)
 		all = fl_arena_printf(a, "%.*s%s%.*s", FL_FMT(all), i ? " " : "", FL_FMT(arg[i]));
 	if (!p || !all.p)
 		return fl_setup_error(s, "out of memory");
-	if (!(p->expr = fl_expr_compile(a, all, fns, &e)))
+	if (!(p->expr = fl_expr_compile(a, all, fl_expression_fns, &e)))
 		return fl_setup_error(s, "%s", e.msg);
 	*v->last = p;
 	v->last = &p->next;
@@ -256,7 +92,8 @@ static bool agrees(const struct fl_expr *x, struct fl_query *q)
 	struct fl_expr_value v;
 	struct fl_arena a;
 	fl_arena_init(&a, mem, sizeof mem, q->shard->pool, SCRATCH_MAX);
-	int ret = fl_expr_run(x, &a, fl_local(q), q, &v);
+	struct fl_expression arg = { q };
+	int ret = fl_expr_run(x, &a, fl_local(q), &arg, &v);
 	fl_arena_finish(&a);
 	return !ret && v.type == FL_EXPR_BOOL && v.b;
 }

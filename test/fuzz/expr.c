@@ -41,11 +41,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n > 4000)
 		return 0;
 	fl_arena_init(&a, NULL, 0, NULL, 8 << 20);
-	struct fl_expr *x = fl_expr_compile(&a, src, fns, &e);
+	struct fl_expr *first = fl_expr_compile(&a, FL_STR("[1, 'a', {'k': 2.5}]"), fns, &e), *second = fl_expr_compile(&a, FL_STR("7"), fns, &e);
+	const struct fl_expr_name names[] = { { FL_STR("list"), first }, { FL_STR("seven"), second } };
+	struct fl_expr_value named[2];
+	if (!first || !second || fl_expr_run(first, &a, scratch, &src, &named[0]) || fl_expr_run(second, &a, scratch, &src, &named[1]))
+		__builtin_trap();
+	fl_expr_may_name(&a, src);
+	struct fl_expr *x = fl_expr_compile_named(&a, src, fns, names, 2, &e);
 	fl_assert(x || e.msg[0]);
 	for (unsigned i = 0; x && i < 2; i++) {
 		fl_arena_init(&b, NULL, 0, NULL, 1 << 20);
-		ret[i] = fl_expr_run(x, &b, scratch, &src, &v[i]);
+		ret[i] = fl_expr_run_named(x, &b, scratch, &src, named, &v[i]);
 		fl_assert(!ret[i] || ret[i] == -EINVAL || ret[i] == -E2BIG || ret[i] == -ENOMEM);
 		fl_arena_finish(&b);
 	}

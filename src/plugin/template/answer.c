@@ -65,48 +65,6 @@ void fl_template_shard_stop(void *inst, struct fl_shard *sh, void *local)
 
 /* ---- one answer ---- */
 
-/* What a template sees of a question. */
-struct view {
-	struct fl_query *q;
-	const struct template *t;
-	struct fl_str name;             /* lower case, with the final dot */
-	int zone;
-	uint16_t class, type;           /* the template's, where the question says ANY */
-	const struct fl_regex *regex;
-	struct fl_regex_match match;
-};
-
-static struct fl_str label_of(struct fl_query *q, const char *name)
-{
-	(void)q;
-	return name ? fl_str(name) : FL_STR("");
-}
-
-static struct fl_str value(void *arg, const struct fl_tmpl_part *p)
-{
-	struct view *v = arg;
-	struct fl_str none = { NULL, 0 };
-	int64_t group = p->index;
-	if (fl_str_is(p->field, "Name"))
-		return v->name;
-	if (fl_str_is(p->field, "Zone"))
-		return v->t->zones.text[v->zone];
-	if (fl_str_is(p->field, "Class"))
-		return label_of(v->q, fl_class_name(v->class));
-	if (fl_str_is(p->field, "Type"))
-		return label_of(v->q, fl_type_name(v->type));
-	if (fl_str_is(p->field, "Remote")) {
-		char *text = fl_alloc(v->q->arena, 46);
-		return text ? (struct fl_str){ text, fl_addr_text(text, &v->q->client->peer) } : none;
-	}
-	if (p->key.n && fl_parse_int(p->key, 0, FL_REGEX_GROUPS, &group))
-		group = v->regex ? fl_regex_group(v->regex, p->key) : -1;
-	if (group < 0 || group >= v->match.n)
-		return none;
-	struct fl_str got = v->match.group[group];
-	return got.p ? got : FL_STR("");
-}
-
 static unsigned index_of(const struct view *v)
 {
 	return place(classes, FL_COUNT(classes), v->class) * (unsigned)FL_COUNT(type_names) + place(types, FL_COUNT(types), v->type);
@@ -119,6 +77,30 @@ static enum fl_verdict broken(struct view *v, const struct template_rr *r, const
 	return fl_fail(v->q, FL_SERVFAIL, why);
 }
 
+/* From its text: parts that are known at once, or the whole run. 0, -ENOMEM, -EINVAL with e. */
+static int made_of_text(struct view *v, const struct template_rr *r, struct fl_name *owner, const struct fl_rrset **set, struct fl_err *e)
+{
+	struct fl_str part[FL_TMPL_PARTS], text = FL_STR("");
+	struct fl_arena *a = v->q->arena;
+	size_t n = 0;
+	int ret = r->text.part ? 0 : 1;
+	for (unsigned i = 0; i < r->text.nparts && !ret; i++)
+		if (!(ret = fl_template_part(v, &r->text.part[i], &part[i])))
+			n += part[i].n;
+	if (ret < 0)
+		return ret;
+	if (ret || n > FL_TMPL_OUT) {
+		ret = fl_tmpl_run(&r->text, a, v, &text, e);
+	} else {
+		char *to = fl_alloc(a, n + 1), *p = to;
+		for (unsigned i = 0; i < r->text.nparts && to; i++)
+			p = fl_put_bytes(p, part[i].p, part[i].n);
+		text = (struct fl_str){ to, n };
+		ret = to ? 0 : -ENOMEM;
+	}
+	return ret ? ret : fl_rr_parse(a, text, owner, set, e);
+}
+
 static enum fl_verdict add_record(struct view *v, const struct template_rr *r, struct fl_name *target)
 {
 	struct fl_query *q = v->q;
@@ -126,10 +108,9 @@ static enum fl_verdict add_record(struct view *v, const struct template_rr *r, s
 	const struct fl_rrset *set = r->set;
 	struct fl_err e;
 	if (!set) {
-		struct fl_str text = fl_tmpl_run(&r->text, q->arena, value, v);
-		if (!text.p)
-			return fl_yield(q, -ENOMEM);
-		int ret = fl_rr_parse(q->arena, text, &owner, &set, &e);
+		int ret = r->planned ? fl_template_planned(v, r, &owner, &set) : 1;
+		if (ret == 1)
+			ret = made_of_text(v, r, &owner, &set, &e);
 		if (ret == -ENOMEM)
 			return fl_yield(q, ret);
 		if (ret) {
@@ -192,7 +173,8 @@ static int matched(struct view *v)
 {
 	const struct template *t = v->t;
 	v->regex = NULL;
-	v->match = (struct fl_regex_match){ .n = 1, .group = { v->name } };
+	v->match.n = 1;
+	v->match.group[0] = v->name;
 	if (!t->nregex)
 		return 1;
 	for (unsigned i = 0; i < t->nregex; i++) {
@@ -204,49 +186,83 @@ static int matched(struct view *v)
 	return 0;
 }
 
+/* Variables in their order, then the conditions. 1: all are true, 0: one is not, or is no truth; else the run's error. */
+static int agreed(struct view *v)
+{
+	const struct template *t = v->t;
+	struct fl_query *q = v->q;
+	struct fl_expr_value got;
+	v->var = t->nvar ? fl_alloc(q->arena, t->nvar * sizeof *v->var) : NULL;
+	if (t->nvar && !v->var)
+		return -ENOMEM;
+	for (unsigned i = 0; i < t->nvar; i++) {
+		int ret = fl_expr_run_named(t->varexpr[i], q->arena, fl_local(q), &v->ask, v->var, &v->var[i]);
+		if (ret)
+			return ret;
+	}
+	for (unsigned i = 0; i < t->nexpr; i++) {
+		int ret = fl_expr_run_named(t->expr[i], q->arena, fl_local(q), &v->ask, v->var, &got);
+		if (ret || got.type != FL_EXPR_BOOL || !got.b)
+			return ret;
+	}
+	return 1;
+}
+
 static bool asks(struct view *v)
 {
 	const struct template *t = v->t;
 	const struct fl_query *q = v->q;
-	v->zone = fl_zones_match(&t->zones, q->qname);
 	v->class = q->qclass == FL_C_ANY ? t->class : q->qclass;
 	v->type = q->qtype == FL_T_ANY ? t->type : q->qtype;
-	return v->zone >= 0 && (t->class == FL_C_ANY || v->class == t->class) && (t->type == FL_T_ANY || v->type == t->type);
+	if ((t->class != FL_C_ANY && v->class != t->class) || (t->type != FL_T_ANY && v->type != t->type))
+		return false;
+	v->zone = fl_zones_match(&t->zones, q->qname);
+	return v->zone >= 0;
+}
+
+/* The name, in the arena: once, for the first template that asks. */
+static int name(struct view *v)
+{
+	uint8_t *lower = v->name.p ? NULL : fl_alloc(v->q->arena, v->q->qname.len);
+	if (v->name.p)
+		return 0;
+	if (!lower)
+		return -ENOMEM;
+	v->wire = fl_name_lower(lower, v->q->qname);
+	v->name = fl_name_text_in(v->q->arena, v->wire);
+	return v->name.p ? 0 : -ENOMEM;
 }
 
 enum fl_verdict fl_template_query(void *inst, struct fl_query *q)
 {
 	const struct templates *all = inst;
 	struct grids *g = fl_mine(q);
-	struct view *v = NULL;
-	uint8_t lower[FL_NAME_MAX];
-	for (const struct template *t = all->first; t; t = t->next) {
-		struct view probe;
-		probe.q = q;
-		probe.t = t;
-		if (!asks(&probe))
+	struct view v;                          /* large, and only set where it is read */
+	v.ask.q = v.q = q;
+	v.name.p = NULL;
+	for (v.t = all->first; v.t; v.t = v.t->next) {
+		if (!asks(&v))
 			continue;
-		if (!v) {
-			if (!(v = fl_alloc(q->arena, sizeof *v)))
-				return fl_yield(q, -ENOMEM);
-			v->name = fl_name_text_in(q->arena, fl_name_lower(lower, q->qname));
-			if (!v->name.p)
-				return fl_yield(q, -ENOMEM);
-		}
-		v->q = q;
-		v->t = t;
-		asks(v);
-		int ret = matched(v);
+		int ret = name(&v);
+		ret = ret ? ret : matched(&v);
 		if (ret == -E2BIG)
 			return fl_fail(q, FL_SERVFAIL, "a template's pattern took too many steps");
-		if (!ret && !fl_fall_through(&t->fall, q->qname))
+		if (ret == 1 && v.t->nvar + v.t->nexpr) {
+			ret = agreed(&v);
+			if (ret == -EINVAL || ret == -E2BIG)
+				return fl_fail(q, FL_SERVFAIL, ret == -EINVAL ? "a template's expression ended with an error" :
+										 "a template's expression took too many steps");
+		}
+		if (ret < 0)
+			return fl_yield(q, ret);
+		if (!ret && !fl_fall_through(&v.t->fall, q->qname))
 			return fl_fail(q, FL_SERVFAIL, NULL);
 		if (!ret)
 			continue;
-		fl_grid_add(g[t->first_grid + (unsigned)v->zone].matches, q->shard->id, index_of(v), 1);
-		if (t->rcode == FL_SERVFAIL)
+		fl_grid_add(g[v.t->first_grid + (unsigned)v.zone].matches, q->shard->id, index_of(&v), 1);
+		if (v.t->rcode == FL_SERVFAIL)
 			return fl_fail(q, FL_SERVFAIL, NULL);
-		return answer(v);
+		return answer(&v);
 	}
 	return FL_NEXT;
 }
