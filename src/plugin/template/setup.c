@@ -177,6 +177,20 @@ static int property(struct fl_setup *s, struct template *t)
 	return fl_setup_arg_error(s);
 }
 
+/* With one pattern, a group has one number: it is looked up here. */
+static void number_groups(struct template *t)
+{
+	for (struct template_rr *r = t->nregex == 1 ? t->rr : NULL; r; r = r->next)
+		for (unsigned i = 0; i < r->text.nparts; i++) {
+			struct fl_tmpl_part *p = &r->text.part[i];
+			int group = p->tag == TAG_GROUP ? fl_regex_group(t->regex[0], p->key) : -1;
+			if (group > 0) {
+				p->tag = TAG_MATCH;
+				p->index = group;
+			}
+		}
+}
+
 static int one(struct fl_setup *s, struct template *t)
 {
 	struct fl_disp *d = fl_setup_disp(s);
@@ -193,6 +207,7 @@ static int one(struct fl_setup *s, struct template *t)
 	int ret = fl_setup_zones(s, arg, n, &t->zones);
 	while (!ret && fl_disp_next_block(d))
 		ret = property(s, t);
+	number_groups(t);
 	return ret;
 }
 
