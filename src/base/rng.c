@@ -1,4 +1,5 @@
 #include "base/rng.h"
+#include "base/fold.h"
 #include "base/str.h"
 #include <stdlib.h>
 #include <sys/random.h>
@@ -65,30 +66,17 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static uint64_t load(const uint8_t *p, size_t n)
-{
-	uint64_t v = 0;
-	fl_put_bytes(&v, p, n);
-	return v;
-}
-
-/* ASCII letters of eight bytes at once: set bit 5 of those between A and Z. */
-static uint64_t fold8(uint64_t v)
-{
-	uint64_t low = v & 0x7f7f7f7f7f7f7f7full;
-	uint64_t ge_a = low + 0x3f3f3f3f3f3f3f3full, gt_z = low + 0x2525252525252525ull;
-	return v | (((ge_a & ~gt_z & ~v) & 0x8080808080808080ull) >> 2);
-}
-
+/* The last eight bytes overlap those before them: cheaper than to gather what is left. */
 #define HASH(name, FOLD)                                                                        \
 	uint64_t name(const void *data, size_t n)                                               \
 	{                                                                                       \
 		const uint8_t *p = data;                                                        \
 		uint64_t h = key[0] ^ n;                                                        \
-		for (; n > 8; p += 8, n -= 8)                                                   \
-			h = mix(h ^ FOLD(load(p, 8)), key[0] | 0x9e3779b97f4a7c15ull);          \
-		return mix(h ^ FOLD(load(p, n)), key[1] ^ 0xbf58476d1ce4e5b9ull);               \
+		for (size_t i = 0; i + 8 < n; i += 8)                                           \
+			h = mix(h ^ FOLD(fl_load8(p + i)), key[0] | 0x9e3779b97f4a7c15ull);     \
+		uint64_t last = n < 8 ? fl_load_few(p, n) : fl_load8(p + n - 8);                \
+		return mix(h ^ FOLD(last), key[1] ^ 0xbf58476d1ce4e5b9ull);                     \
 	}
 #define AS_IS(v) (v)
 HASH(fl_hash, AS_IS)
-HASH(fl_hash_fold, fold8)
+HASH(fl_hash_fold, fl_fold8)

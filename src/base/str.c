@@ -1,14 +1,10 @@
 #include "base/str.h"
+#include "base/fold.h"
 #include <errno.h>
 
 bool fl_str_ieq(struct fl_str a, struct fl_str b)
 {
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++)
-		if (fl_lower((uint8_t)a.p[i]) != fl_lower((uint8_t)b.p[i]))
-			return false;
-	return true;
+	return a.n == b.n && fl_same_folded((const uint8_t *)a.p, (const uint8_t *)b.p, a.n);
 }
 
 bool fl_str_starts(struct fl_str s, struct fl_str prefix)

@@ -1,54 +1,38 @@
 #include "wire/name.h"
+#include "base/fold.h"
 #include "base/rng.h"
-#include "wire/fold.h"
 #include <errno.h>
 
-bool fl_name_eq(struct fl_name a, struct fl_name b)
-{
-	if (a.len != b.len)
-		return false;
-	if (a.wire == b.wire)
-		return true;
-	size_t i = 0;
-	for (; i + 8 <= a.len; i += 8)
-		if (fold_word(fold_load(a.wire + i)) != fold_word(fold_load(b.wire + i)))
-			return false;
-	for (; i < a.len; i++)
-		if (fl_lower(a.wire[i]) != fl_lower(b.wire[i]))
-			return false;
-	return true;
-}
+bool fl_name_same(const uint8_t *a, const uint8_t *b, size_t n) { return fl_same_folded(a, b, n); }
 
 bool fl_name_under(struct fl_name n, struct fl_name zone)
 {
-	if (!zone.len)
+	if (!zone.len || n.len < zone.len)
 		return false;
-	while (n.len > zone.len)
-		n = fl_name_parent(n);
-	return fl_name_eq(n, zone);
+	unsigned at = n.len - (unsigned)zone.len, o = 0;
+	if (!fl_same_folded(n.wire + at, zone.wire, zone.len))
+		return false;
+	if (zone.len == 1)
+		return true;
+	while (o < at)                  /* a label may hold what looks like the zone's first one */
+		o += n.wire[o] + 1u;
+	return o == at;
 }
 
 unsigned fl_name_labels(struct fl_name n)
 {
 	unsigned labels = 0;
-	for (; n.len > 1; n = fl_name_parent(n))
+	for (unsigned o = 0; o + 1 < n.len; o += n.wire[o] + 1u)
 		labels++;
 	return labels;
 }
 
-struct fl_name fl_name_parent(struct fl_name n)
-{
-	if (n.len <= 1)
-		return n;
-	unsigned label = n.wire[0] + 1u;
-	return (struct fl_name){ n.wire + label, (uint8_t)(n.len - label) };
-}
-
 struct fl_name fl_name_skip(struct fl_name n, unsigned labels)
 {
-	while (labels-- && n.len > 1)
-		n = fl_name_parent(n);
-	return n;
+	unsigned o = 0;
+	while (labels-- && o + 1 < n.len)
+		o += n.wire[o] + 1u;
+	return (struct fl_name){ n.wire + o, (uint8_t)(n.len - o) };
 }
 
 struct fl_str fl_name_label(struct fl_name n, unsigned i)
@@ -98,7 +82,7 @@ struct fl_name fl_name_lower(uint8_t *to, struct fl_name n)
 {
 	size_t i = 0;
 	for (; i + 8 <= n.len; i += 8) {
-		uint64_t v = fold_word(fold_load(n.wire + i));
+		uint64_t v = fl_fold8(fl_load8(n.wire + i));
 		memcpy(to + i, &v, 8);
 	}
 	for (; i < n.len; i++)

@@ -10,11 +10,19 @@ struct fl_name { const uint8_t *wire; uint8_t len; };
 
 #define FL_ROOT ((struct fl_name){ (const uint8_t *)"", 1 })
 
-bool fl_name_eq(struct fl_name a, struct fl_name b);
+bool fl_name_same(const uint8_t *a, const uint8_t *b, size_t n);
+static inline bool fl_name_eq(struct fl_name a, struct fl_name b)
+{
+	return a.len == b.len && (a.wire == b.wire || fl_name_same(a.wire, b.wire, a.len));
+}
 /* Zone is n itself or an ancestor of it, at a label boundary. */
 bool fl_name_under(struct fl_name n, struct fl_name zone);
 unsigned fl_name_labels(struct fl_name n);              /* without the root: 0 for "." */
-struct fl_name fl_name_parent(struct fl_name n);        /* the root's is the root */
+static inline struct fl_name fl_name_parent(struct fl_name n)  /* the root's is the root */
+{
+	unsigned label = n.len > 1 ? n.wire[0] + 1u : 0;
+	return (struct fl_name){ n.wire + label, (uint8_t)(n.len - label) };
+}
 /* What is left of n when `labels` labels are taken from its front. */
 struct fl_name fl_name_skip(struct fl_name n, unsigned labels);
 /* Label i (0: leftmost), without its length byte; p NULL past the end. */
