@@ -157,6 +157,9 @@ static struct fl_grid *grid(struct fl_metric *m, const struct fl_str *values, co
 	}
 	g = fl_xalloc(sizeof *g);
 	g->m = m;
+	g->kind = (uint8_t)m->def->kind;
+	g->buckets = m->def->buckets;
+	g->nbuckets = m->def->nbuckets;
 	g->ndims = ndims;
 	g->ncells = 1;
 	for (unsigned d = 0; d < ndims; d++) {
@@ -236,7 +239,7 @@ static uint64_t *cell_at(struct fl_grid *g, unsigned slot, unsigned index)
 
 void fl_grid_add(struct fl_grid *g, unsigned slot, unsigned index, uint64_t n)
 {
-	fl_assert(g->words <= 2 && g->m->def->kind != FL_HISTOGRAM);
+	fl_assert(g->kind != FL_HISTOGRAM);
 	bump(cell_at(g, slot, index), n);
 }
 
@@ -248,13 +251,12 @@ void fl_grid_sub(struct fl_grid *g, unsigned slot, unsigned index, uint64_t n)
 
 void fl_grid_observe(struct fl_grid *g, unsigned slot, unsigned index, double v)
 {
-	const struct fl_metric_def *d = g->m->def;
-	fl_assert(d->kind == FL_HISTOGRAM);
+	fl_assert(g->kind == FL_HISTOGRAM);
 	uint64_t *cell = cell_at(g, slot, index);
 	unsigned b = 0;
-	while (b < d->nbuckets && !(v <= d->buckets[b]))        /* what is no number falls into +Inf */
+	while (b < g->nbuckets && !(v <= g->buckets[b]))        /* what is no number falls into +Inf */
 		b++;
-	uint64_t *sum = cell + d->nbuckets + 1;
+	uint64_t *sum = cell + g->nbuckets + 1;
 	__atomic_store_n(sum, fl_double_bits(fl_bits_double(__atomic_load_n(sum, __ATOMIC_RELAXED)) + v), __ATOMIC_RELAXED);
 	bump(cell + b, 1);
 }

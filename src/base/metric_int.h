@@ -9,13 +9,18 @@
 enum { FL_METRIC_DIMS = 3 };
 
 struct fl_grid {
+	/* what counting needs, on one cache line */
+	uint64_t *cells;
+	size_t stride;                          /* words from one slot to the next */
+	const double *buckets;
+	unsigned nbuckets, ncells, words;
+	uint8_t kind;                           /* enum fl_metric_kind */
+	const struct fl_grid *of;               /* a mirror whose numbers are sums of another's */
+	/* the rest */
 	struct fl_grid *next;
 	struct fl_metric *m;
 	struct fl_dim dims[FL_METRIC_DIMS];
-	unsigned ndims, ncells, words;
-	size_t stride;                          /* words from one slot to the next */
-	uint64_t *cells;
-	const struct fl_grid *of;               /* a mirror whose numbers are sums of another's */
+	unsigned ndims;
 	bool set, hidden;
 	uint64_t hidden_at;                     /* what all cells had counted when it was hidden */
 	uint64_t value;                         /* fl_grid_set: the bits of a double */

@@ -533,6 +533,13 @@ static struct fl_chain *entry_pick(const struct fl_zone_entry *z, struct fl_quer
 const struct fl_chain *fl_group_route(struct fl_group *g, struct fl_query *q)
 {
 	struct fl_chain *ds = NULL;
+	if (!g->max_labels && g->nzone) {       /* the root alone: nothing to look for */
+		ds = entry_pick(&g->zone[0], q);
+		if (ds)
+			return ds;
+		fl_query_slots(q, &g->none);
+		return &g->none;
+	}
 	unsigned labels = fl_name_labels(q->qname);
 	struct fl_name n = labels > g->max_labels ? fl_name_skip(q->qname, labels - g->max_labels) : q->qname;
 	for (;; n = fl_name_parent(n)) {

@@ -25,7 +25,7 @@ static struct fl_query *block_get(struct fl_shard *sh)
 		fl_grid_add(x->server->saturated, sh->id, 0, 1);
 		return NULL;
 	}
-	memset(b, 0, sizeof *b);
+	memset(b, 0, offsetof(struct fl_block_q, arena));
 	fl_arena_init(&b->arena, b->mem, FL_BLOCK - sizeof *b, &x->pool, QUERY_LIMIT);
 	b->q.serial = serial;
 	b->q.arena = &b->arena;

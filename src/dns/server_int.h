@@ -29,18 +29,19 @@ struct fl_listener {
 /* A root query with all that it needs: one piece of FL_BLOCK bytes. */
 struct fl_block_q {
 	struct fl_query q;
-	struct fl_arena arena;
-	struct fl_client client;
 	struct fl_timer deadline;
 	struct fl_listener *via;
 	struct fl_conn *conn;           /* TCP */
-	struct fl_udp_way way;          /* UDP */
 	struct fl_block_q *next, *prev; /* free, or parked on this shard */
 	struct fl_block_q *conn_next, *conn_prev;       /* in work on the same connection */
 	bool listed, orphan;            /* on parked; its connection closed */
 	bool streaming;                 /* more messages follow when the connection has room: held until then */
 	bool asked;                     /* by fl_query_stream() */
 	struct fl_asker *asker;         /* who waits for the answer; NULL: it was told, or went */
+	/* filled in by who takes the block; all above is 0 at first */
+	struct fl_arena arena;
+	struct fl_client client;
+	struct fl_udp_way way;          /* UDP */
 	_Alignas(16) char mem[];
 };
 

@@ -3,16 +3,6 @@
 
 enum { RR_HEAD = 10 };  /* type, class, ttl, rdlen */
 
-bool fl_rr_next(const struct fl_rrset *s, struct fl_rr *r)
-{
-	const uint8_t *p = r->at ? r->rdata + r->rdlen : s->data;
-	if (p >= s->data + s->len)
-		return false;
-	*r = (struct fl_rr){ .at = p, .type = fl_get16(p), .class = fl_get16(p + 2), .ttl = fl_get32(p + 4),
-			     .rdlen = fl_get16(p + 8), .rdata = p + RR_HEAD };
-	return true;
-}
-
 /* ---- making: buf is the newest piece of its arena, and so grows where it stands while the chunk lasts ---- */
 
 static size_t round16(size_t n) { return (n + 15) & ~(size_t)15; }

@@ -50,7 +50,14 @@ static inline void fl_put32(uint8_t *p, uint32_t v) { fl_put16(p, (uint16_t)(v >
 
 /* Walks the records of a set: for (struct fl_rr r = { 0 }; fl_rr_next(set, &r);) */
 struct fl_rr { const uint8_t *at; uint16_t type, class, rdlen; uint32_t ttl; const uint8_t *rdata; };
-bool fl_rr_next(const struct fl_rrset *s, struct fl_rr *r);
+static inline bool fl_rr_next(const struct fl_rrset *s, struct fl_rr *r)
+{
+	const uint8_t *p = r->at ? r->rdata + r->rdlen : s->data;
+	if (p >= s->data + s->len)
+		return false;
+	*r = (struct fl_rr){ .at = p, .type = fl_get16(p), .class = fl_get16(p + 2), .ttl = fl_get32(p + 4), .rdlen = fl_get16(p + 8), .rdata = p + 10 };
+	return true;
+}
 
 /* Builds a set of one type in an arena, record by record; the arena must not be used for other things in between. */
 struct fl_rrset_maker { struct fl_arena *a; uint8_t *buf; size_t n, cap; uint16_t type, class, count, stride; bool failed; };
