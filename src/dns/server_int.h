@@ -62,6 +62,8 @@ struct fl_shard_x {
 	struct fl_gen *gen;
 	struct fl_retired *retired;
 	bool sent_something;            /* since the last flush */
+	uint64_t told_ns, told_for;     /* the clock as it was read last, and for which batch */
+	unsigned told;
 	/* busy.c; the first two are the shard's, read by the main thread */
 	uint64_t waited_ns, waits_since_ns;     /* all waits that are over; since when it waits now, 0: it does not */
 	uint64_t seen_waited_ns;
