@@ -319,20 +319,21 @@ static void reject(struct fl_listener *l, struct fl_conn *c, const struct fl_udp
 
 /* ---- in ---- */
 
-static struct fl_addr addr_of(const struct sockaddr_in6 *v6, uint16_t *port)
+/* c is zeroed. Written where it shall stand: a copy of bytes that were stored one by one would wait for them. */
+static void peer_of(struct fl_client *c, const struct sockaddr_in6 *v6)
 {
-	struct fl_addr a = { .len = 4 };
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)v6;
-	*port = ntohs(v6->sin6_port);           /* at the same place in both */
+	c->peer_port = ntohs(v6->sin6_port);            /* at the same place in both */
+	c->peer.len = 4;
 	if (v6->sin6_family == AF_INET) {
-		memcpy(a.b, &v4->sin_addr, 4);
+		memcpy(c->peer.b, &v4->sin_addr, 4);
 	} else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-		memcpy(a.b, v6->sin6_addr.s6_addr + 12, 4);
+		memcpy(c->peer.b, v6->sin6_addr.s6_addr + 12, 4);
 	} else {
-		memcpy(a.b, &v6->sin6_addr, 16);
-		a.len = 16;
+		memcpy(c->peer.b, &v6->sin6_addr, 16);
+		c->peer.len = 16;
+		c->scope = v6->sin6_scope_id;
 	}
-	return a;
 }
 
 static void local_of(struct fl_client *c, const struct fl_listener *l, const struct fl_udp_way *way)
@@ -358,9 +359,7 @@ static void client_fill(struct fl_block_q *b, const struct fl_request *r, const 
 	*c = (struct fl_client){ .qname = r->qname, .qtype = r->qtype, .qclass = r->qclass, .id = r->id, .flags = r->flags,
 				 .opcode = r->opcode, .tcp = b->asker ? !b->asker->udp : b->conn != NULL, .edns = r->edns, .dnssec_ok = r->dnssec_ok,
 				 .udp_size = r->udp_size, .edns_flags = r->edns_flags, .packet = msg, .packet_len = n };
-	c->peer = addr_of(&way->peer.v6, &c->peer_port);
-	if (c->peer.len == 16)
-		c->scope = way->peer.v6.sin6_scope_id;
+	peer_of(c, &way->peer.v6);
 	local_of(c, b->via, way);
 	c->local_port = b->via->port;
 }
