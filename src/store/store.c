@@ -1,3 +1,4 @@
+#include "store/outward.h"
 #include "store/store_int.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -165,7 +166,11 @@ static int put_service(struct fl_store *s, enum fl_kind kind, const struct fl_se
 
 int fl_store_put_service(struct fl_store *s, const struct fl_service_in *in, const char **what)
 {
-	return put_service(s, FL_KIND_SERVICE, in, what);
+	struct fl_outward_room room;
+	struct fl_service_in out = *in;
+	if (s->wants.outward.on)
+		fl_outward(&s->wants.outward, &out, &room);
+	return put_service(s, FL_KIND_SERVICE, &out, what);
 }
 
 int fl_store_put_import(struct fl_store *s, const struct fl_service_in *in, const char **what)
@@ -330,10 +335,14 @@ const struct fl_store_wants *fl_store_wants(const struct fl_store *s) { return &
 
 /* ---- the whole ---- */
 
+static struct fl_str copied(struct fl_str s) { return s.n ? (struct fl_str){ fl_xstrndup(s.p, s.n), s.n } : FL_STR(""); }
+
 struct fl_store *fl_store_create(const struct fl_store_wants *w)
 {
 	struct fl_store *s = fl_xalloc(sizeof *s);
 	s->wants = *w;
+	s->wants.outward.domain = copied(w->outward.domain);
+	s->wants.outward.zone = copied(w->outward.zone);
 	return s;
 }
 
@@ -351,5 +360,9 @@ void fl_store_destroy(struct fl_store *s)
 	fl_rcu_bin_finish(&s->bin);
 	fl_interns_finish(&s->interns);
 	fl_port_lists_finish(&s->port_lists);
+	if (s->wants.outward.domain.n)
+		free((char *)(uintptr_t)s->wants.outward.domain.p);
+	if (s->wants.outward.zone.n)
+		free((char *)(uintptr_t)s->wants.outward.zone.p);
 	free(s);
 }

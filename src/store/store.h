@@ -14,10 +14,18 @@
 
 enum fl_kind { FL_KIND_NAMESPACE, FL_KIND_SERVICE, FL_KIND_SLICE, FL_KIND_POD, FL_KIND_IMPORT, FL_KIND_MCSLICE, FL_KINDS };
 
+/* Services of a peered cluster, kept as they can be reached from outside of it (store/outward.h). */
+struct fl_outward {
+	bool on;
+	bool clusterip;                 /* the cluster IP, for a Service that has nothing else */
+	struct fl_str domain, zone;     /* what that cluster calls itself, and how it is known here; without a final dot. Copied. */
+};
+
 struct fl_store_wants {
 	bool kind[FL_KINDS];            /* of which kinds a source must keep the store filled */
 	bool pod_names, zones, nodes;   /* strings of endpoints beyond the hostname */
 	bool pod_labels;
+	struct fl_outward outward;
 };
 
 struct fl_ip { uint8_t b[16]; uint8_t len; };   /* 4 or 16; 0: none */

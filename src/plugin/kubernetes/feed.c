@@ -29,7 +29,7 @@ static void *feed_create(void *arg)
 {
 	struct make *m = arg;
 	const struct fl_k8s *k = m->k;
-	struct fl_store_wants w = { .pod_names = k->pod_names, .zones = k->zonal, .pod_labels = k->labels_wanted };
+	struct fl_store_wants w = { .pod_names = k->pod_names, .zones = k->zonal, .pod_labels = k->labels_wanted, .outward = k->outward };
 	bool mc = k->multicluster.n > 0;
 	w.kind[FL_KIND_NAMESPACE] = w.kind[FL_KIND_SERVICE] = true;
 	w.kind[FL_KIND_SLICE] = !k->noendpoints;
@@ -50,10 +50,11 @@ static struct fl_str feed_key(struct fl_setup *s, const struct fl_k8s *k)
 {
 	const struct fl_source_config *c = &k->source;
 	const struct fl_str part[] = { c->endpoint, c->tls_cert, c->tls_key, c->tls_ca, c->kubeconfig, c->context, c->manifests,
-				       c->labels, c->namespace_labels };
+				       c->labels, c->namespace_labels, k->outward.domain, k->outward.zone };
 	struct fl_str key =
-	    fl_arena_printf(fl_setup_arena(s), "kubernetes store %d%d%d%d%d%d %g %u %u", k->pod_names, k->zonal, k->labels_wanted,
-			    k->noendpoints, k->pods == FL_K8S_PODS_VERIFIED, k->multicluster.n > 0, c->qps, c->burst, c->max_inflight);
+	    fl_arena_printf(fl_setup_arena(s), "kubernetes store %d%d%d%d%d%d%d%d %g %u %u", k->pod_names, k->zonal, k->labels_wanted,
+			    k->noendpoints, k->pods == FL_K8S_PODS_VERIFIED, k->multicluster.n > 0, k->outward.on,
+			    k->outward.clusterip, c->qps, c->burst, c->max_inflight);
 	for (unsigned i = 0; i < FL_COUNT(part); i++)
 		key = fl_arena_printf(fl_setup_arena(s), "%.*s %zu:%.*s", FL_FMT(key), part[i].n, FL_FMT(part[i]));
 	return key;

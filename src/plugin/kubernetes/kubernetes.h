@@ -31,6 +31,7 @@ struct fl_k8s {
 	struct fl_str *namespaces; unsigned nnamespace;
 	bool noendpoints, ignore_empty, labels_wanted, externals_wanted;
 	struct fl_source_config source;
+	struct fl_outward outward;      /* on: the cluster is a peer, not ours */
 	uint64_t startup_ns;
 	struct fl_loop *loop;
 	struct fl_timer waiting;

@@ -162,6 +162,24 @@ static int opt_startup_timeout(struct option *o)
 	return 0;
 }
 
+static struct fl_str undotted(struct fl_str s) { return (struct fl_str){ s.p, s.n - (s.n && s.p[s.n - 1] == '.') }; }
+
+/* The cluster is another one, whose network is joined to ours (ours). */
+static int opt_peer(struct option *o)
+{
+	struct fl_outward *w = &o->k->outward;
+	*w = (struct fl_outward){ .on = true, .domain = FL_STR("cluster.local") };
+	for (unsigned i = 0; i < o->n; i++) {
+		if (fl_str_is(o->arg[i], "clusterip"))
+			w->clusterip = true;
+		else if (fl_str_is(o->arg[i], "domain") && i + 1 < o->n)
+			w->domain = undotted(o->arg[++i]);
+		else
+			return fl_setup_parse_error(o->s, "peer takes [clusterip] [domain NAME], not '%.*s'", FL_FMT(o->arg[i]));
+	}
+	return 0;
+}
+
 /* Limits of the API client; 0 is none. */
 static int opt_limit(struct option *o)
 {
@@ -208,6 +226,7 @@ static const struct fl_opt opts[] = {
 	{ "ignore", "empty_service", "services without a ready endpoint are not there" },
 	{ "multicluster", "[ZONE...]", "zones of ServiceImports" },
 	{ "fallthrough", "[ZONE...]", "what is not there goes to the next plugin" },
+	{ "peer", "[clusterip] [domain NAME]", "another cluster, as it can be reached from this one" },
 	{ "startup_timeout", "DURATION", "how long a start waits for the API server" },
 	{ "apiserver_qps", "RATE", "lists a second, at most (with apiserver_burst alone: 5)" },
 	{ "apiserver_burst", "N", "lists at once (with apiserver_qps alone: 10)" },
@@ -217,7 +236,7 @@ static const struct fl_opt opts[] = {
 static int (*const opt_fn[FL_COUNT(opts)])(struct option *o) = {
 	[1] = opt_endpoint, opt_tls, opt_kubeconfig, opt_manifests, opt_namespaces, opt_labels, opt_namespace_labels, opt_pods,
 	opt_endpoint_pod_names, opt_ttl, opt_noendpoints, opt_zonal, opt_ignore, opt_multicluster, opt_fallthrough,
-	opt_startup_timeout, opt_limit, opt_limit, opt_limit,
+	opt_peer, opt_startup_timeout, opt_limit, opt_limit, opt_limit,
 };
 
 static int property(struct fl_setup *s, struct fl_k8s *k)
@@ -281,6 +300,20 @@ static int check_multicluster(struct fl_setup *s, struct fl_k8s *k)
 	return 0;
 }
 
+/* A peer's cluster IPs are not told, so there is nothing to name backwards; its own name for itself gives way to ours. */
+static int check_peer(struct fl_setup *s, struct fl_k8s *k)
+{
+	if (!k->outward.on)
+		return 0;
+	for (unsigned i = 0; i < k->nzone; i++)
+		if (k->zone[i].reverse)
+			return fl_setup_parse_error(s, "peer serves no reverse zones: %.*s", FL_FMT(k->zones.text[i]));
+	for (unsigned i = 0; i < k->nzone && !k->outward.zone.n; i++)
+		if (fl_name_eq(k->zone[i].name, k->primary))
+			k->outward.zone = undotted(k->zones.text[i]);
+	return 0;
+}
+
 static int parse(struct fl_setup *s, struct fl_k8s *k)
 {
 	int ret = fl_setup_once(s);
@@ -295,6 +328,7 @@ static int parse(struct fl_setup *s, struct fl_k8s *k)
 	if (k->nnamespace && k->source.namespace_labels.n)
 		return fl_setup_parse_error(s, "namespaces and namespace_labels cannot both be set");
 	ret = check_multicluster(s, k);
+	ret = ret ? ret : check_peer(s, k);
 	if (!ret && k->zonal && k->noendpoints)
 		return fl_setup_parse_error(s, "zonal requires the endpoint cache; remove noendpoints");
 	return ret;
@@ -306,6 +340,13 @@ static bool synced(void *inst)
 {
 	const struct fl_k8s *k = inst;
 	return fl_k8s_synced(k->index);
+}
+
+/* This cluster's names do not depend on whether another cluster can be reached: a peer delays no start and no readiness. */
+static bool ready(void *inst)
+{
+	const struct fl_k8s *k = inst;
+	return k->outward.on || synced(inst);
 }
 
 static void given_up(void *inst)
@@ -362,14 +403,14 @@ static int join(struct fl_setup *s, void *inst)
 	k->externals_wanted = n.external;
 	if (fl_k8s_feed(s, k, &e))
 		return fl_setup_error(s, "%s", e.msg);
-	return fl_setup_wait(s, k->startup_ns, synced, given_up);
+	return k->outward.on ? 0 : fl_setup_wait(s, k->startup_ns, synced, given_up);
 }
 
 static int start(void *inst, struct fl_err *e)
 {
 	struct fl_k8s *k = inst;
 	(void)e;
-	if (!synced(k))
+	if (!synced(k) && !k->outward.on)
 		fl_timer_set(k->loop, &k->waiting, fl_loop_tick(k->loop) + WAIT_LOG_MS * FL_MS);
 	return 0;
 }
@@ -381,4 +422,4 @@ static void stop(void *inst)
 }
 
 FL_PLUGIN(kubernetes, .opts = opts, .setup = setup, .link = join, .start = start, .stop = stop, .query = fl_k8s_query,
-	  .meta = fl_k8s_meta, .ready = synced, .iface = fl_k8s_iface);
+	  .meta = fl_k8s_meta, .ready = ready, .iface = fl_k8s_iface);
