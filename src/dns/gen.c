@@ -250,6 +250,9 @@ static int chain_make(struct fl_gen *g, struct fl_block *b, unsigned key, struct
 		if (ret)
 			return failed(&b->inst[i], ret, e);
 	}
+	const struct fl_trace *trace = g->server->process.trace;
+	if (trace && fl_trace_chain(c, &g->arena, trace))
+		return fl_err_set(e, "out of memory");
 	g->chain[g->nchain++] = c;
 	group_settings(gr, &b->say);
 	return group_zone_add(g, gr, b->zones.name[key], c);

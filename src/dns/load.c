@@ -294,13 +294,13 @@ static int bind_new(struct fl_load *l)
 	struct fl_server *s = l->server;
 	struct fl_gen *g = l->gen;
 	unsigned shards = s->process.shards, k = 0;
-	for (unsigned i = 0; i < g->ngroup; i++)
+	for (unsigned i = 0; i < g->ngroup && !s->process.trace; i++)
 		l->nsock += !bound(s, g->group[i]->addr);
 	l->sock = fl_xalloc((l->nsock * shards + 1) * sizeof *l->sock);
 	for (unsigned i = 0; i < l->nsock * shards; i++)
 		l->sock[i].udp = l->sock[i].tcp = -1;
 	for (unsigned i = 0; i < g->ngroup; i++) {
-		if (bound(s, g->group[i]->addr))
+		if (s->process.trace || bound(s, g->group[i]->addr))
 			continue;
 		for (unsigned sh = 0; sh < shards; sh++)
 			if (bind_one(l, g->group[i], &l->sock[sh * l->nsock + k]))

@@ -137,6 +137,9 @@ void fl_query_conn_closed(struct fl_conn *c);
 void fl_query_conn_room(struct fl_conn *c);
 void fl_query_hooks(struct fl_shard_x *x);      /* fills sh's functions in */
 
+/* explain.c: every link of the chain leads through a shim. 0, -ENOMEM */
+int fl_trace_chain(struct fl_chain *c, struct fl_arena *a, const struct fl_trace *trace);
+
 /* jobs.c */
 int fl_job_start(struct fl_ticket t, int (*work)(void *arg), void *arg);
 

@@ -15,6 +15,7 @@ struct fl_setup;
 struct fl_plugin;
 struct fl_chain;
 struct fl_reload;
+struct fl_trace;
 struct fl_tls_host;
 
 /* ---- the directive ---- */
@@ -65,6 +66,7 @@ struct fl_process {
 	const char *port;               /* -dns.port */
 	unsigned shards;
 	bool dry;                       /* -check: set up, start nothing */
+	const struct fl_trace *trace;   /* dns/explain.h: bind nothing, tell each plugin's verdict; NULL: serve */
 	struct fl_reload *reload;       /* NULL under -check and in tests without one */
 };
 const struct fl_process *fl_setup_process(struct fl_setup *s);
