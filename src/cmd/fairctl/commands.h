@@ -4,6 +4,8 @@
 
 #define CTL_COMMANDS(X) \
 	X(agnhost) \
+	X(query) \
+	X(nslookup) \
 	X(resolvconf) \
 	X(hosts) \
 	X(dns_server_list) \
