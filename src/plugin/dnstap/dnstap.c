@@ -117,9 +117,14 @@ static int option(struct fl_setup *s, struct tap *t)
 		return fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(name));
 	if (!t->where.listen)
 		return fl_setup_parse_error(s, "tls directive only valid for listeners");
-	if (fl_disp_args(d, &arg) < 2)
+	unsigned n = fl_disp_args(d, &arg);
+	if (n < 2)
 		return fl_setup_parse_error(s, "tls requires cert and key file paths");
-	return 0;       /* asked for with a tls:// endpoint, which is refused below; CoreDNS ignores it beside others */
+	t->where.cert = arg[0];
+	t->where.key = arg[1];
+	if (n > 2)
+		t->where.ca = arg[2];
+	return 0;
 }
 
 static int line(struct fl_setup *s, struct dnstap *d)
@@ -135,8 +140,6 @@ static int line(struct fl_setup *s, struct dnstap *d)
 	t->where.buffer_mib = t->where.queue = 1;
 	t->who = (struct dnstap_who){ fl_arena_str(a, fl_str(host)), FL_STR("fairlead-" FL_VERSION) };
 	int ret = arguments(s, t);
-	if (!ret && t->where.listen && t->where.proto == DNSTAP_TLS)
-		return fl_setup_later(s, "listen tls://");
 	while (!ret && fl_disp_next_block(fl_setup_disp(s)))
 		ret = option(s, t);
 	return ret;
@@ -247,7 +250,7 @@ static const struct fl_opt opts[] = {
 	{ "identity", "IDENTITY", "who says so; default the host's name" },
 	{ "version", "VERSION", "of what; default fairlead's" },
 	{ "extra", "EXTRA", "text with placeholders, as in log" },
-	{ "tls", "CERT KEY [CA]", "for listen tls://: later" },
+	{ "tls", "CERT KEY [CA]", "for listen tls://; CA: who readers must be signed by" },
 	{ "skipverify", "", "the certificate of a tls:// endpoint proves nothing" },
 	{ 0 }
 };

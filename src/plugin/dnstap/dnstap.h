@@ -12,6 +12,7 @@
 #include "dns/format.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "net/tls_server.h"
 
 /* ---- payload.c ---- */
 
@@ -44,6 +45,7 @@ struct dnstap_where {
 	bool listen, skipverify;
 	struct fl_str endpoint;         /* a path, or host:port */
 	unsigned buffer_mib, queue;
+	struct fl_str cert, key, ca;    /* listen tls://: files; n 0: none */
 };
 
 struct dnstap_pipe;
@@ -71,6 +73,9 @@ struct dnstap_sink {
 	struct fl_timer timer;
 	struct fl_tls_creds *creds;
 	struct fl_tls *tls;
+	struct fl_tls_session *session;         /* incoming; what it writes waits here: */
+	size_t cat, cn;
+	uint8_t *cipher;
 	struct fl_resolve *resolve;
 	char host[256];
 	enum { SINK_OFF, SINK_RESOLVE, SINK_CONNECT, SINK_HELLO, SINK_ACCEPT, SINK_ON } state;
@@ -81,7 +86,8 @@ struct dnstap_sink {
 	uint8_t in[FSTRM_CONTROL_MAX + 8], out[SINK_ROOM];
 };
 
-struct dnstap_sink *fl_dnstap_sink(struct fl_loop *l, const struct dnstap_where *w, int fd);     /* fd -1: it dials; begin with _start */
+/* fd -1: it dials. tls: of one that came; taken. Begin with _start. */
+struct dnstap_sink *fl_dnstap_sink(struct fl_loop *l, const struct dnstap_where *w, int fd, struct fl_tls_server *tls);
 void fl_dnstap_sink_start(struct dnstap_sink *s);
 bool fl_dnstap_sink_takes(const struct dnstap_sink *s, size_t n);
 void fl_dnstap_sink_put(struct dnstap_sink *s, const uint8_t *frame, size_t n);

@@ -39,6 +39,7 @@ struct dnstap_pipe {
 	double told;                    /* of dropped */
 	struct fl_io bell, door;
 	struct fl_timer look, tell, again;
+	struct fl_tls_host *tls;        /* listen tls:// */
 	struct dnstap_sink *sink, *dead;
 	unsigned nsink;
 };
@@ -207,7 +208,10 @@ static void lost(struct dnstap_sink *s, unsigned frames)
 
 static void add(struct dnstap_pipe *p, int fd)
 {
-	struct dnstap_sink *s = fl_dnstap_sink(p->loop, &p->where, fd);
+	struct fl_err e;
+	if (p->tls && fl_tls_host_reload(p->tls, &e) < 0)       /* a new certificate is for the next that comes */
+		fl_log(FL_ERROR, WHO, "%s", e.msg);
+	struct dnstap_sink *s = fl_dnstap_sink(p->loop, &p->where, fd, p->tls ? fl_tls_host_now(p->tls) : NULL);
 	s->lost = lost;
 	s->ready = ready;
 	s->owner = p;
@@ -257,6 +261,17 @@ static int bind_tcp(int fd, const struct sockaddr_in6 *sa, socklen_t n)
 	return bind(fd, (const struct sockaddr *)sa, n) ? -errno : 0;
 }
 
+/* Files as CoreDNS takes them: with a CA clients must be signed by it, under skipverify only when they show something. */
+static int certificate(struct dnstap_pipe *p, struct fl_err *e)
+{
+	const struct dnstap_where *w = &p->where;
+	struct fl_tls_paths paths = { w->cert.p, w->key.p, w->ca.p, !w->ca.n ? FL_TLS_NOCERT : w->skipverify ? FL_TLS_VERIFY_IF_GIVEN :
+				      FL_TLS_REQUIRE_AND_VERIFY, -1 };
+	if (w->proto == DNSTAP_TLS && !p->tls)
+		p->tls = fl_tls_host_create(&paths, e);
+	return w->proto == DNSTAP_TLS && !p->tls ? -EINVAL : 0;
+}
+
 static int bind_any(int *fd, const struct dnstap_where *w)
 {
 	struct fl_addresses a = { .n = 0 };
@@ -275,7 +290,9 @@ static int bind_any(int *fd, const struct dnstap_where *w)
 static void listen_on(struct dnstap_pipe *p)
 {
 	bool unix_path = p->where.proto == DNSTAP_UNIX;
-	int fd = -1, ret = bind_any(&fd, &p->where);
+	struct fl_err e = { "" };
+	int fd = -1, ret = certificate(p, &e);
+	ret = ret ? ret : bind_any(&fd, &p->where);
 	p->door.fd = fd;
 	if (!ret)
 		ret = fl_loop_add(p->loop, &p->door, EPOLLIN);
@@ -290,7 +307,10 @@ static void listen_on(struct dnstap_pipe *p)
 	if (p->failed)
 		return;
 	p->failed = true;
-	fl_log(FL_ERROR, WHO, "Failed to start dnstap listener: listen %s %.*s: bind: %c%s", unix_path ? "unix" : "tcp", FL_FMT(p->where.endpoint),
+	if (*e.msg)
+		fl_log(FL_ERROR, WHO, "Failed to start dnstap listener: %s", e.msg);
+	else
+		fl_log(FL_ERROR, WHO, "Failed to start dnstap listener: listen %s %.*s: bind: %c%s", unix_path ? "unix" : "tcp", FL_FMT(p->where.endpoint),
 	       fl_lower((uint8_t)*why), why + 1);
 }
 
@@ -302,7 +322,9 @@ void fl_dnstap_pipe_start(struct dnstap_pipe *p)
 		return;
 	p->started = true;
 	fl_timer_set(p->loop, &p->tell, fl_loop_tick(p->loop) + TELL_NS);
-	if (p->where.listen)
+	if (p->where.listen && p->where.proto == DNSTAP_TLS && !p->where.cert.n)
+		fl_log(FL_WARN, WHO, "TLS listener requires cert and key files");
+	else if (p->where.listen)
 		listen_on(p);
 	else
 		add(p, -1);
@@ -342,7 +364,10 @@ static void destroy(void *obj)
 		if (p->ring[i].mem)
 			munmap(p->ring[i].mem, p->ring[i].cap);
 	free(p->ring);
-	free((char *)p->where.endpoint.p);
+	fl_tls_host_destroy(p->tls);
+	const struct fl_str *text[] = { &p->where.endpoint, &p->where.cert, &p->where.key, &p->where.ca };
+	for (unsigned i = 0; i < FL_COUNT(text); i++)
+		free((char *)text[i]->p);
 	free(p);
 }
 
@@ -376,7 +401,9 @@ static void *create(void *arg)
 	const struct how *how = arg;
 	struct dnstap_pipe *p = fl_xalloc(sizeof *p);
 	p->where = *how->where;
-	p->where.endpoint.p = fl_xstrndup(p->where.endpoint.p, p->where.endpoint.n);
+	struct fl_str *text[] = { &p->where.endpoint, &p->where.cert, &p->where.key, &p->where.ca };
+	for (unsigned i = 0; i < FL_COUNT(text); i++)
+		text[i]->p = text[i]->p ? fl_xstrndup(text[i]->p, text[i]->n) : NULL;
 	p->loop = how->loop;
 	p->dropped = fl_metric_plain(&dropped, p->where.endpoint.p);
 	p->sent = fl_metric_plain(&sent, p->where.endpoint.p);
@@ -395,8 +422,8 @@ static void *create(void *arg)
 struct dnstap_pipe *fl_dnstap_pipe(struct fl_setup *s, const struct dnstap_where *w, struct fl_err *e)
 {
 	struct how how = { w, fl_setup_loop(s), fl_setup_process(s)->shards };
-	struct fl_str key = fl_arena_printf(fl_setup_arena(s), "dnstap %d %d %d %u %u %.*s", w->proto, w->listen, w->skipverify, w->buffer_mib,
-					    w->queue, FL_FMT(w->endpoint));
+	struct fl_str key = fl_arena_printf(fl_setup_arena(s), "dnstap %d %d %d %u %u %.*s\n%.*s\n%.*s\n%.*s", w->proto, w->listen, w->skipverify,
+					    w->buffer_mib, w->queue, FL_FMT(w->endpoint), FL_FMT(w->cert), FL_FMT(w->key), FL_FMT(w->ca));
 	struct dnstap_pipe *p = fl_setup_keep(s, key, create, destroy, &how);
 	if (!p)
 		fl_err_set(e, "no memory for a queue of %u x 10000 messages, or no descriptor left", w->queue);

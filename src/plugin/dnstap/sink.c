@@ -17,7 +17,7 @@
 
 #define WHO "plugin/dnstap"
 #define STEP_NS (4 * FL_SEC)
-enum { PAUSE_MAX_S = 8, GOODBYE_MS = 250 };
+enum { PAUSE_MAX_S = 8, GOODBYE_MS = 250, RECORD = 16 * 1024, CIPHER_ROOM = 64 * 1024 };
 
 static const char *const protos[] = { "unix", "tcp", "tls" };
 
@@ -29,6 +29,8 @@ static void close_all(struct dnstap_sink *s)
 	s->resolve = NULL;
 	fl_tls_destroy(s->tls);
 	s->tls = NULL;
+	fl_tls_session_destroy(s->session, false);
+	s->session = NULL;
 	fl_timer_clear(s->loop, &s->timer);
 	if (s->io.fd >= 0) {
 		fl_loop_del(s->loop, &s->io);
@@ -70,14 +72,69 @@ static void fail_errno(struct dnstap_sink *s, const char *what, int err)
 	fail(s, what, words);
 }
 
+/* ---- TLS of one that came ---- */
+
+static ssize_t plain_write(struct dnstap_sink *s, const uint8_t *p, size_t n)
+{
+	ssize_t ret = send(s->io.fd, p, n, MSG_NOSIGNAL);
+	return ret >= 0 ? ret : errno == EINTR ? -EAGAIN : -errno;
+}
+
+static ssize_t plain_read(struct dnstap_sink *s, void *to, size_t n)
+{
+	ssize_t ret = recv(s->io.fd, to, n, 0);
+	return ret >= 0 ? ret : errno == EINTR ? -EAGAIN : -errno;
+}
+
+static ssize_t pull(void *arg, void *to, size_t n) { return plain_read(arg, to, n); }
+
+static ssize_t push(void *arg, const void *from, size_t n)
+{
+	struct dnstap_sink *s = arg;
+	if (n > CIPHER_ROOM - s->cn)
+		return -ENOBUFS;
+	memcpy(s->cipher + s->cn, from, n);
+	s->cn += n;
+	return (ssize_t)n;
+}
+
+static const struct fl_tls_wire wire = { pull, push };
+
+/* 0: nothing waits; -EAGAIN, -errno. */
+static ssize_t cipher_out(struct dnstap_sink *s)
+{
+	while (s->cat < s->cn) {
+		ssize_t n = plain_write(s, s->cipher + s->cat, s->cn - s->cat);
+		if (n < 0)
+			return n;
+		s->cat += (size_t)n;
+	}
+	s->cat = s->cn = 0;
+	return 0;
+}
+
+static ssize_t session_write(struct dnstap_sink *s, const uint8_t *p, size_t n)
+{
+	ssize_t ret = cipher_out(s);
+	if (ret)
+		return ret;
+	n = n < RECORD ? n : RECORD;
+	if (fl_tls_session_write(s->session, p, n))
+		return -EPROTO;
+	ret = cipher_out(s);
+	return ret && ret != -EAGAIN ? ret : (ssize_t)n;
+}
+
+static const char *tls_reason(const struct dnstap_sink *s)
+{
+	return s->session ? fl_tls_session_reason(s->session) : fl_tls_reason(s->tls);
+}
+
 /* ---- out ---- */
 
 static ssize_t write_some(struct dnstap_sink *s, const uint8_t *p, size_t n)
 {
-	if (s->tls)
-		return fl_tls_write(s->tls, p, n);
-	ssize_t ret = send(s->io.fd, p, n, MSG_NOSIGNAL);
-	return ret >= 0 ? ret : errno == EINTR ? -EAGAIN : -errno;
+	return s->session ? session_write(s, p, n) : s->tls ? fl_tls_write(s->tls, p, n) : plain_write(s, p, n);
 }
 
 /* 1: all is out; 0: the socket is full; -1: failed. */
@@ -87,8 +144,8 @@ static int flush(struct dnstap_sink *s)
 		ssize_t n = write_some(s, s->out + s->at, s->n - s->at);
 		if (n == -EAGAIN)
 			return 0;
-		if (n < 0 && s->tls && n == -EPROTO)
-			fail(s, "tls", fl_tls_reason(s->tls));
+		if (n == -EPROTO && (s->tls || s->session))
+			fail(s, "tls", tls_reason(s));
 		else if (n < 0)
 			fail_errno(s, "write", (int)-n);
 		if (n < 0)
@@ -97,7 +154,7 @@ static int flush(struct dnstap_sink *s)
 	}
 	s->at = s->n = 0;
 	s->frames = 0;
-	return 1;
+	return !s->session || !cipher_out(s);
 }
 
 static void watch(struct dnstap_sink *s, bool out)
@@ -143,6 +200,19 @@ static void connected(struct dnstap_sink *s)
 	step(s, SINK_ACCEPT);
 	control(s, FSTRM_READY);
 	fl_dnstap_sink_flush(s);
+}
+
+/* Of one that came. */
+static void greet(struct dnstap_sink *s)
+{
+	int ret = fl_tls_session_handshake(s->session);
+	ssize_t out = cipher_out(s);
+	if (ret == -EPROTO || (out && out != -EAGAIN))
+		fail(s, "tls", tls_reason(s));
+	else if (ret)
+		watch(s, out);
+	else
+		connected(s);
 }
 
 static void hello(struct dnstap_sink *s)
@@ -198,15 +268,14 @@ static void accepted(struct dnstap_sink *s)
 
 static void heard(struct dnstap_sink *s)
 {
-	ssize_t n = s->tls ? fl_tls_read(s->tls, s->in + s->nin, sizeof s->in - s->nin) :
-			     recv(s->io.fd, s->in + s->nin, sizeof s->in - s->nin, 0);
+	uint8_t *to = s->in + s->nin;
+	size_t room = sizeof s->in - s->nin;
+	ssize_t n = s->session ? fl_tls_session_read(s->session, to, room) : s->tls ? fl_tls_read(s->tls, to, room) : plain_read(s, to, room);
 	uint32_t type;
-	if (!s->tls && n < 0)
-		n = errno == EINTR ? -EAGAIN : -errno;
 	if (n == -EAGAIN)
 		return;
-	if (n == -EPROTO && s->tls) {
-		fail(s, "tls", fl_tls_reason(s->tls));
+	if (n == -EPROTO && (s->tls || s->session)) {
+		fail(s, "tls", tls_reason(s));
 		return;
 	}
 	if (n <= 0 || s->state == SINK_ON) {
@@ -234,7 +303,10 @@ static void event(struct fl_io *io, uint32_t events)
 		return;
 	}
 	if (s->state == SINK_HELLO) {
-		hello(s);
+		if (s->session)
+			greet(s);
+		else
+			hello(s);
 		return;
 	}
 	if (events & EPOLLOUT) {
@@ -342,7 +414,7 @@ void fl_dnstap_sink_drop(struct dnstap_sink *s) { fail(s, "write", "the reader i
 
 /* ---- create, destroy ---- */
 
-struct dnstap_sink *fl_dnstap_sink(struct fl_loop *l, const struct dnstap_where *w, int fd)
+struct dnstap_sink *fl_dnstap_sink(struct fl_loop *l, const struct dnstap_where *w, int fd, struct fl_tls_server *tls)
 {
 	struct dnstap_sink *s = fl_xalloc(sizeof *s);
 	s->loop = l;
@@ -350,6 +422,8 @@ struct dnstap_sink *fl_dnstap_sink(struct fl_loop *l, const struct dnstap_where 
 	s->incoming = fd >= 0;
 	s->io = (struct fl_io){ .fd = fd, .fn = event };
 	s->timer.fn = due;
+	s->session = tls ? fl_tls_session_create(tls, NULL, false, &wire, s) : NULL;
+	s->cipher = tls ? fl_xalloc(CIPHER_ROOM) : NULL;
 	return s;
 }
 
@@ -359,6 +433,10 @@ void fl_dnstap_sink_start(struct dnstap_sink *s)
 		begin(s);
 	else if (fl_loop_add(s->loop, &s->io, EPOLLIN))
 		fail_errno(s, "accept", ENOMEM);
+	else if (s->session)
+		step(s, SINK_HELLO);
+	else if (s->where->proto == DNSTAP_TLS)
+		fail(s, "tls", "no certificate");
 	else
 		connected(s);
 }
@@ -379,6 +457,8 @@ static void goodbye(struct dnstap_sink *s)
 			return;
 		s->at += n > 0 ? (size_t)n : 0;
 	}
+	if (s->session && cipher_out(s))
+		return;
 	p.events = POLLIN;
 	if (s->at == s->n)
 		poll(&p, 1, GOODBYE_MS);
@@ -392,5 +472,6 @@ void fl_dnstap_sink_destroy(struct dnstap_sink *s)
 		goodbye(s);
 	close_all(s);
 	fl_tls_creds_put(s->creds);
+	free(s->cipher);
 	free(s);
 }
