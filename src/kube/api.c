@@ -13,6 +13,16 @@ static struct fl_tls_creds *creds(void *arg, struct fl_err *e)
 	return fl_kube_auth_creds(&a->auth, e);
 }
 
+static void signed_in(void *arg, bool renew)
+{
+	struct fl_source_api *a = arg;
+	if (renew)
+		fl_http_client_renew(a->client);
+	for (int k = 0; k < FL_KINDS; k++)
+		if (a->reflector[k].res)
+			fl_reflector_signed(&a->reflector[k]);
+}
+
 void fl_source_api_alive(struct fl_source_api *a)
 {
 	for (int k = 0; k < FL_KINDS; k++)
@@ -72,6 +82,7 @@ struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *l
 		destroy(&a->base);
 		return NULL;
 	}
+	fl_kube_auth_loop(&a->auth, loop, signed_in, a);
 	fl_rng_init(&a->rng, 0);
 	fl_limit_init(&a->limit, cfg->qps, cfg->burst, cfg->max_inflight, fl_loop_now(loop));
 	const char *watchlist = getenv("KUBE_FEATURE_WatchListClient");
@@ -82,6 +93,7 @@ struct fl_source *fl_source_api_create(struct fl_store *store, struct fl_loop *l
 	const char *no_http2 = getenv("DISABLE_HTTP2");         /* as client-go */
 	struct fl_http_config http = {
 		.host = a->config.host, .port = a->config.port, .tls = a->config.tls, .http2 = !no_http2 || !*no_http2,
+		.proxy_host = a->config.proxy_host, .proxy_port = a->config.proxy_port, .proxy_auth = a->config.proxy_auth,
 		.tls_name = a->config.tls_name, .authority = a->config.authority, .creds = creds, .batch = on_batch, .arg = a,
 	};
 	a->client = fl_http_client_create(loop, &http);

@@ -9,6 +9,7 @@
 #define WHO "plugin/kubernetes"
 #define TOKEN_LIFE_NS (30 * FL_SEC)
 #define WARN_NS (60 * FL_SEC)
+#define AGAIN_NS FL_SEC                 /* after a plugin failed */
 
 /* ---- the header ---- */
 
@@ -67,6 +68,56 @@ const char *fl_kube_auth_header(struct fl_kube_auth *a, uint64_t now_ns)
 	return a->header;
 }
 
+/* ---- a plugin ---- */
+
+static void ran(struct fl_exec_run *r, int ret, struct fl_exec_cred *c, const struct fl_err *e)
+{
+	struct fl_kube_auth *a = (struct fl_kube_auth *)((char *)r - offsetof(struct fl_kube_auth, run));
+	bool renew = false;
+	if (ret) {
+		a->failed_ns = fl_loop_now(r->loop);
+		a->why = *e;
+	} else {
+		const char *old = a->cred.cert ? a->cred.cert : "", *new = c->cert ? c->cert : "";
+		renew = a->creds && strcmp(old, new) != 0;
+		fl_exec_cred_finish(&a->cred);
+		a->cred = *c;
+		a->have = true;
+		a->got_ns = fl_loop_now(r->loop);
+		a->failed_ns = 0;
+		set_header(a, "Bearer ", a->cred.token ? fl_str(a->cred.token) : FL_STR(""));
+		if (renew || (c->cert && !a->creds)) {
+			fl_tls_creds_put(a->creds);
+			a->creds = NULL;        /* made anew for the next connection */
+		}
+	}
+	a->signed_in(a->arg, renew);
+}
+
+int fl_kube_auth_ready(struct fl_kube_auth *a, uint64_t now_ns)
+{
+	if (!a->cfg->exec || !a->cfg->tls)
+		return 0;
+	if (a->have && (!a->cred.expires || fl_clock_wall_s() < a->cred.expiry_s))
+		return 0;
+	if (a->run.pid)
+		return -EAGAIN;
+	if (a->failed_ns && now_ns - a->failed_ns < AGAIN_NS)
+		return -EINVAL;
+	a->failed_ns = 0;
+	if (!fl_exec_start(&a->run, &a->why))
+		return -EAGAIN;
+	a->failed_ns = now_ns;
+	return -EINVAL;
+}
+
+void fl_kube_auth_loop(struct fl_kube_auth *a, struct fl_loop *loop, void (*signed_in)(void *arg, bool renew), void *arg)
+{
+	a->run = (struct fl_exec_run){ .cfg = a->cfg, .loop = loop, .done = ran };
+	a->signed_in = signed_in;
+	a->arg = arg;
+}
+
 /* ---- certificates ---- */
 
 static bool changed(struct stat *stamp, const struct fl_kube_pem *pem)
@@ -107,7 +158,9 @@ static struct fl_tls_creds *make(struct fl_kube_auth *a, struct fl_err *e)
 	struct fl_tls_trust t = { .insecure = a->cfg->insecure };
 	char *ca = NULL, *cert = NULL, *key = NULL;
 	struct fl_tls_creds *c = NULL;
-	if (!load(&a->cfg->ca, &t.ca, &ca, e) && !load(&a->cfg->cert, &t.cert, &cert, e) && !load(&a->cfg->key, &t.key, &key, e))
+	struct fl_kube_pem own_cert = { .data = fl_str(a->cred.cert) }, own_key = { .data = fl_str(a->cred.key) };
+	const struct fl_kube_pem *cfg_cert = a->cred.cert ? &own_cert : &a->cfg->cert, *cfg_key = a->cred.cert ? &own_key : &a->cfg->key;
+	if (!load(&a->cfg->ca, &t.ca, &ca, e) && !load(cfg_cert, &t.cert, &cert, e) && !load(cfg_key, &t.key, &key, e))
 		c = fl_tls_creds_create(&t, e);
 	free(ca);
 	free(cert);
@@ -129,9 +182,13 @@ struct fl_tls_creds *fl_kube_auth_creds(struct fl_kube_auth *a, struct fl_err *e
 	return a->creds ? fl_tls_creds_get(a->creds) : NULL;
 }
 
-bool fl_kube_auth_refused(struct fl_kube_auth *a, uint64_t now_ns)
+bool fl_kube_auth_refused(struct fl_kube_auth *a, uint64_t asked_ns, uint64_t now_ns)
 {
 	struct fl_err e;
+	if (a->cfg->exec && a->cfg->tls) {
+		a->have &= a->got_ns > asked_ns;        /* else it was an older one that was refused */
+		return true;
+	}
 	bool token = a->cfg->token_file && read_token(a, now_ns);
 	if (!a->cfg->tls || !files_changed(a))
 		return token;
@@ -160,6 +217,8 @@ int fl_kube_auth_init(struct fl_kube_auth *a, const struct fl_kube_config *cfg, 
 
 void fl_kube_auth_finish(struct fl_kube_auth *a)
 {
+	fl_exec_stop(&a->run);
+	fl_exec_cred_finish(&a->cred);
 	fl_tls_creds_put(a->creds);
 	free(a->header);
 	*a = (struct fl_kube_auth){ 0 };

@@ -1,4 +1,4 @@
-#include "kube/config.h"
+#include "kube/proxy.h"
 #include "base/log.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -211,13 +211,16 @@ static int from_endpoint(struct fl_kube_config *k, const struct fl_source_config
 
 int fl_kube_config_load(struct fl_kube_config *k, const struct fl_source_config *cfg, struct fl_err *e)
 {
+	int ret;
 	fl_arena_init(&k->mem, NULL, 0, NULL, CONFIG_MAX);
 	k->tls_name = "";
 	if (cfg->kubeconfig.n)
-		return fl_kube_config_file(k, keep(k, cfg->kubeconfig), cfg->context, e);
-	if (cfg->endpoint.n)
-		return from_endpoint(k, cfg, e);
-	return fl_kube_config_in_cluster(k, ACCOUNT, getenv("KUBERNETES_SERVICE_HOST"), getenv("KUBERNETES_SERVICE_PORT"), e);
+		ret = fl_kube_config_file(k, keep(k, cfg->kubeconfig), cfg->context, e);
+	else if (cfg->endpoint.n)
+		ret = from_endpoint(k, cfg, e);
+	else
+		ret = fl_kube_config_in_cluster(k, ACCOUNT, getenv("KUBERNETES_SERVICE_HOST"), getenv("KUBERNETES_SERVICE_PORT"), e);
+	return ret ? ret : fl_kube_proxy(k, e);
 }
 
 void fl_kube_config_finish(struct fl_kube_config *k) { fl_arena_finish(&k->mem); }

@@ -5,6 +5,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/mem.h"
+#include "kube/exec.h"
 #include "kube/source.h"
 
 /* PEM given by file or by value; both NULL: none. */
@@ -26,6 +27,9 @@ struct fl_kube_config {
 	struct fl_kube_pem ca, cert, key;
 	const char *token, *token_file; /* NULL: none; the file wins */
 	const char *username, *password;
+	const struct fl_kube_exec *exec;        /* NULL: none, or something else says who we are */
+	const char *proxy_url;          /* of the kubeconfig; NULL: none */
+	const char *proxy_host, *proxy_auth; uint16_t proxy_port;       /* of an HTTP proxy; host NULL: none */
 	struct fl_kube_header header[FL_KUBE_HEADERS]; unsigned nheader;
 };
 

@@ -1,9 +1,11 @@
 /* kubeconfig files (YAML, so JSON too) by libyaml's document tree. Lenient where client-go is: unknown keys are ignored, a context
- * without a user is anonymous. What this program cannot do yet (exec, auth-provider, impersonation, proxies) is an error that says
- * so. */
-#include "kube/config.h"
+ * without a user is anonymous. */
+#include "base/confine.h"
+#include "kube/proxy.h"
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <yaml.h>
@@ -153,21 +155,13 @@ static bool entry(struct file *f, const char *list, const char *kind, const char
 
 /* ---- clusters, users, contexts ---- */
 
-static const char *first_key(struct file *f, const yaml_node_t *map, const char *const *keys)
-{
-	for (; *keys; keys++)
-		if (get(f, map, *keys))
-			return *keys;
-	return NULL;
-}
-
 static void read_cluster(struct file *f, const yaml_node_t *c, const char *name)
 {
 	struct fl_kube_config *k = f->k;
-	static const char *const later[] = { "proxy-url", NULL };
-	const char *key = first_key(f, c, later);
-	if (key && !f->bad) {
-		fl_err_set(f->e, "error loading config file \"%s\": %s of cluster \"%s\" is not supported yet", f->path, key, name);
+	struct fl_err why;
+	k->proxy_url = string(f, c, "Cluster.clusters.cluster.proxy-url");
+	if (k->proxy_url && !f->bad && fl_kube_proxy_check(fl_str(k->proxy_url), &why)) {
+		fl_err_set(f->e, "invalid configuration: invalid 'proxy-url' \"%s\" for cluster \"%s\": %s", k->proxy_url, name, why.msg);
 		f->bad = true;
 	}
 	k->ca = pem(f, c, "Cluster.clusters.cluster.certificate-authority", "Cluster.clusters.cluster.certificate-authority-data");
@@ -257,13 +251,163 @@ static void read_impersonation(struct file *f, const yaml_node_t *u, const char 
 	}
 }
 
-static void read_user(struct file *f, const yaml_node_t *u, const char *name)
+/* ---- credential plugins ---- */
+
+static void exec_fault(struct file *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void exec_fault(struct file *f, const char *fmt, ...)
+{
+	char words[300];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(words, sizeof words, fmt, ap);
+	va_end(ap);
+	if (!f->bad)
+		fl_err_set(f->e, "invalid configuration: %s", words);
+	f->bad = true;
+}
+
+/* Any YAML as JSON: for a plugin's config. NULL: too deep, or no memory. */
+static cJSON *json_of(struct file *f, const yaml_node_t *n, unsigned nest)
+{
+	const char *type = type_of(n);
+	if (nest > 40)
+		return NULL;
+	if (n->type == YAML_SCALAR_NODE) {
+		const char *s = (const char *)n->data.scalar.value;
+		return !strcmp(type, "null") ? cJSON_CreateNull() : !strcmp(type, "bool") ? cJSON_CreateBool(one_of(text_of(n), "true yes on")) :
+		       !strcmp(type, "number") ? cJSON_CreateNumber(strtod(s, NULL)) : cJSON_CreateString(s);
+	}
+	cJSON *all = n->type == YAML_SEQUENCE_NODE ? cJSON_CreateArray() : cJSON_CreateObject();
+	if (n->type == YAML_SEQUENCE_NODE)
+		for (yaml_node_item_t *i = n->data.sequence.items.start; i < n->data.sequence.items.top; i++)
+			cJSON_AddItemToArray(all, json_of(f, yaml_document_get_node(&f->doc, *i), nest + 1));
+	else
+		for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+			const yaml_node_t *key = yaml_document_get_node(&f->doc, p->key);
+			if (key->type == YAML_SCALAR_NODE)
+				cJSON_AddItemToObject(all, (const char *)key->data.scalar.value,
+						      json_of(f, yaml_document_get_node(&f->doc, p->value), nest + 1));
+		}
+	return all;
+}
+
+/* The cluster's extension that is meant for plugins, as JSON; NULL: none. */
+static const char *plugin_config(struct file *f, const yaml_node_t *cluster)
+{
+	const yaml_node_t *seq = get(f, cluster, "extensions"), *ext = NULL;
+	if (!seq || seq->type != YAML_SEQUENCE_NODE)
+		return NULL;
+	for (yaml_node_item_t *i = seq->data.sequence.items.start; i < seq->data.sequence.items.top; i++) {
+		const yaml_node_t *item = yaml_document_get_node(&f->doc, *i), *name = get(f, item, "name");
+		if (name && name->type == YAML_SCALAR_NODE && fl_str_is(text_of(name), "client.authentication.k8s.io/exec"))
+			ext = get(f, item, "extension");
+	}
+	cJSON *json = ext ? json_of(f, ext, 0) : NULL;
+	char *text = json ? cJSON_PrintUnformatted(json) : NULL;
+	const char *own = text ? fl_arena_str(&f->k->mem, fl_str(text)).p : NULL;
+	cJSON_free(text);
+	cJSON_Delete(json);
+	return own;
+}
+
+static unsigned count(const yaml_node_t *seq)
+{
+	return seq && seq->type == YAML_SEQUENCE_NODE ? (unsigned)(seq->data.sequence.items.top - seq->data.sequence.items.start) : 0;
+}
+
+static const yaml_node_t *element(struct file *f, const yaml_node_t *seq, unsigned i)
+{
+	return yaml_document_get_node(&f->doc, seq->data.sequence.items.start[i]);
+}
+
+static char *own_text(struct file *f, const char *s)
+{
+	return (char *)(uintptr_t)fl_arena_str(&f->k->mem, fl_str(s)).p;
+}
+
+static void read_arguments(struct file *f, const yaml_node_t *node, struct fl_kube_exec *x, const char *user)
+{
+	const yaml_node_t *args = get(f, node, "args"), *env = get(f, node, "env");
+	x->argv = fl_zalloc(&f->k->mem, (count(args) + 2) * sizeof *x->argv);
+	x->env = fl_zalloc(&f->k->mem, (count(env) + 1) * sizeof *x->env);
+	if (!x->argv || !x->env) {
+		exec_fault(f, "too many arguments of %s", x->name);
+		return;
+	}
+	bool path = strchr(x->name, '/') && x->name[0] != '/';
+	x->argv[0] = path ? own_text(f, fl_arena_printf(&f->k->mem, "%.*s%s", FL_FMT(f->folder), x->name).p) : own_text(f, x->name);
+	for (unsigned i = 0; i < count(args); i++) {
+		const yaml_node_t *n = element(f, args, i);
+		if (strcmp(type_of(n), "string"))
+			wrong_type(f, n, "ExecConfig.users.user.exec.args", "string");
+		else
+			x->argv[i + 1] = own_text(f, (const char *)n->data.scalar.value);
+	}
+	for (unsigned i = 0; i < count(env); i++) {
+		const yaml_node_t *n = element(f, env, i);
+		const char *name = string(f, n, "ExecEnvVar.users.user.exec.env.name"), *value = string(f, n, "ExecEnvVar.users.user.exec.env.value");
+		if (!name)
+			exec_fault(f, "env variable name must be specified for %s to use exec authentication plugin", user);
+		else
+			x->env[x->nenv++] = own_text(f, fl_arena_printf(&f->k->mem, "%s=%s", name, value ? value : "").p);
+	}
+}
+
+static void check_mode(struct file *f, const yaml_node_t *node, const struct fl_kube_exec *x, const char *user)
+{
+	const char *mode = string(f, node, "ExecConfig.users.user.exec.interactiveMode");
+	if (!mode && !strcmp(x->api_version, "client.authentication.k8s.io/v1"))
+		exec_fault(f, "interactiveMode must be specified for %s to use exec authentication plugin", user);
+	else if (mode && strcmp(mode, "Never") && strcmp(mode, "IfAvailable") && strcmp(mode, "Always"))
+		exec_fault(f, "invalid interactiveMode for %s: \"%s\"", user, mode);
+	else if (mode && !strcmp(mode, "Always") && !f->bad) {
+		fl_err_set(f->e, "exec plugin cannot support interactive mode: standard input is unavailable");
+		f->bad = true;
+	}
+}
+
+static void read_exec(struct file *f, const yaml_node_t *node, const yaml_node_t *cluster, const char *user)
 {
 	struct fl_kube_config *k = f->k;
-	static const char *const later[] = { "exec", "auth-provider", NULL };
-	const char *key = first_key(f, u, later);
-	if (key && !f->bad) {
-		fl_err_set(f->e, "error loading config file \"%s\": %s of user \"%s\" is not supported yet", f->path, key, name);
+	struct fl_kube_exec *x = node ? fl_zalloc(&k->mem, sizeof *x) : NULL;
+	if (!x)
+		return;
+	x->name = string(f, node, "ExecConfig.users.user.exec.command");
+	x->api_version = string(f, node, "ExecConfig.users.user.exec.apiVersion");
+	x->hint = string(f, node, "ExecConfig.users.user.exec.installHint");
+	x->cluster_info = boolean(f, node, "ExecConfig.users.user.exec.provideClusterInfo");
+	x->config = x->cluster_info ? plugin_config(f, cluster) : NULL;
+	if (!x->name)
+		exec_fault(f, "command must be specified for %s to use exec authentication plugin", user);
+	else if (!x->api_version)
+		exec_fault(f, "apiVersion must be specified for %s to use exec authentication plugin", user);
+	if (f->bad)
+		return;
+	if (strcmp(x->api_version, "client.authentication.k8s.io/v1") && strcmp(x->api_version, "client.authentication.k8s.io/v1beta1")) {
+		fl_err_set(f->e, "exec plugin: invalid apiVersion \"%s\"", x->api_version);
+		f->bad = true;
+		return;
+	}
+	check_mode(f, node, x, user);
+	read_arguments(f, node, x, user);
+	bool other = k->token || k->token_file || k->username || k->cert.file || k->cert.data.n;
+	if (f->bad || other)                    /* client-go asks no plugin then */
+		return;
+	if (fl_confine_programs()) {
+		fl_err_set(f->e, "exec of user \"%s\" needs a restart: a running server that began without a credential plugin has given up "
+			   "starting programs", user);
+		f->bad = true;
+	}
+	k->exec = x;
+}
+
+static void read_user(struct file *f, const yaml_node_t *u, const yaml_node_t *cluster, const char *name)
+{
+	struct fl_kube_config *k = f->k;
+	const yaml_node_t *provider = get(f, u, "auth-provider");
+	if (provider && !f->bad) {
+		const char *which = string(f, provider, "AuthProviderConfig.users.user.auth-provider.name");
+		fl_err_set(f->e, "failed to create kubernetes notification controller: \"no Auth Provider found for name \\\"%s\\\"\"", which ? which : "");
 		f->bad = true;
 	}
 	k->cert = pem(f, u, "AuthInfo.users.user.client-certificate", "AuthInfo.users.user.client-certificate-data");
@@ -273,6 +417,7 @@ static void read_user(struct file *f, const yaml_node_t *u, const char *name)
 	k->username = string(f, u, "AuthInfo.users.user.username");
 	k->password = string(f, u, "AuthInfo.users.user.password");
 	read_impersonation(f, u, name);
+	read_exec(f, get(f, u, "exec"), cluster, name);
 }
 
 static int check_kind(struct file *f)
@@ -306,9 +451,10 @@ static int use(struct file *f, struct fl_str context)
 			name);
 	const char *cluster = string(f, c, "Context.contexts.context.cluster");
 	const char *user = string(f, c, "Context.contexts.context.user");
-	if (entry(f, "users", "user", user, &u))
-		read_user(f, u, user);
+	bool has_user = entry(f, "users", "user", user, &u);
 	known = entry(f, "clusters", "cluster", cluster, &c);
+	if (has_user)
+		read_user(f, u, c, user);
 	if (known)
 		read_cluster(f, c, cluster);
 	const char *server = string(f, c, "Cluster.clusters.cluster.server");

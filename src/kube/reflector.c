@@ -35,7 +35,7 @@ static void give_slot(struct fl_reflector *r)
 /* What was being read is over. */
 static void drop(struct fl_reflector *r)
 {
-	r->throttled = false;
+	r->throttled = r->signing = false;
 	fl_http_cancel(&r->req);
 	give_slot(r);
 	fl_timer_clear(r->api->loop, &r->timer);
@@ -247,7 +247,7 @@ static void refused(struct fl_reflector *r, const struct fl_status *st)
 		rest(r, 0, FL_LIST);
 		return;
 	case FL_SIGN_IN:
-		if (fl_kube_auth_refused(&r->api->auth, now(r))) {
+		if (fl_kube_auth_refused(&r->api->auth, r->asked_ns, now(r))) {
 			fl_http_client_renew(r->api->client);
 			again(r, r->phase == FL_WATCH ? FL_WATCH : FL_WATCHLIST);
 			return;
@@ -415,6 +415,25 @@ static bool may_ask(struct fl_reflector *r, enum fl_phase phase)
 	return false;
 }
 
+/* false: a credential plugin runs or failed; asked again when it is over, or later. */
+static bool may_sign(struct fl_reflector *r, enum fl_phase phase)
+{
+	struct fl_kube_auth *auth = &r->api->auth;
+	char text[640];
+	int ret = fl_kube_auth_ready(auth, now(r));
+	if (!ret)
+		return true;
+	r->phase = phase;
+	if (ret == -EAGAIN) {
+		rest(r, FL_EXEC_LIMIT_NS + 5 * FL_SEC, phase);
+		r->signing = true;
+		return false;
+	}
+	snprintf(text, sizeof text, "Get \"%s%s\": getting credentials: %s", r->api->config.base, r->res->path, auth->why.msg);
+	fail_to(r, text, 0, phase);
+	return false;
+}
+
 static void ask(struct fl_reflector *r, enum fl_phase phase)
 {
 	struct fl_source_api *a = r->api;
@@ -422,7 +441,7 @@ static void ask(struct fl_reflector *r, enum fl_phase phase)
 		phase = FL_LIST;
 		r->refused = true;
 	}
-	if (!may_ask(r, phase))
+	if (!may_sign(r, phase) || !may_ask(r, phase))
 		return;
 	bool newest = r->forget || !*r->rv;
 	struct fl_question q = {
@@ -537,6 +556,13 @@ bool fl_reflector_room(struct fl_reflector *r)
 		return false;
 	fl_timer_set(r->api->loop, &r->timer, now(r));
 	return true;
+}
+
+void fl_reflector_signed(struct fl_reflector *r)
+{
+	if (r->signing)
+		fl_timer_set(r->api->loop, &r->timer, now(r));
+	r->signing = false;
 }
 
 void fl_reflector_hurry(struct fl_reflector *r)

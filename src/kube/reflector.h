@@ -23,6 +23,7 @@ struct fl_reflector {
 	bool refused;                           /* WatchList: by this server, in this pass */
 	bool unpaged, listing, synced, healthy, hasty;
 	bool told_to_wait;                      /* by Retry-After */
+	bool signing;                           /* rests until a credential plugin is done */
 	bool slot;                              /* holds one of the limit's */
 	bool throttled;                         /* `next` is to be asked as soon as the limit lets it; the rest stands as it was */
 	enum fl_phase next;
@@ -43,4 +44,5 @@ void fl_reflector_finish(struct fl_reflector *r);
 void fl_reflector_start(struct fl_reflector *r);
 void fl_reflector_relist(struct fl_reflector *r);       /* forgets the version */
 bool fl_reflector_room(struct fl_reflector *r);          /* there is a slot: true when this one waited for it */
+void fl_reflector_signed(struct fl_reflector *r);        /* the credential plugin is done */
 void fl_reflector_hurry(struct fl_reflector *r);        /* the server is back: another one was answered */

@@ -18,6 +18,7 @@ void fl_http_leave(struct fl_http_client *c)
 		}
 		*p = k->next;
 		free(k->out);
+		free(k->proxied);
 		free(k);
 	}
 }

@@ -46,6 +46,9 @@ struct fl_http_config {
 	bool tls, http2;                /* http2: offered by ALPN */
 	const char *tls_name;           /* the certificate's name and SNI; NULL or "": host */
 	const char *authority;          /* Host header */
+	/* An HTTP proxy: CONNECT for tls, the whole URL in the request else. Borrowed; host NULL: none. auth: Proxy-Authorization, or NULL */
+	const char *proxy_host, *proxy_auth;
+	uint16_t proxy_port;
 	/* Credentials for a new connection (counted for the client); NULL with the words in e. Only with tls. */
 	struct fl_tls_creds *(*creds)(void *arg, struct fl_err *e);
 	void (*batch)(void *arg);       /* all body pieces of one read were handed out; may be NULL */

@@ -14,7 +14,7 @@
 #define TLS_NS (10 * FL_SEC)
 #define IDLE_NS (30 * FL_SEC)           /* an HTTP/1.1 connection that nobody uses */
 #define PING_NS (10 * FL_SEC)           /* HTTP/2: silence before a PING, and the time that its answer has */
-enum { DEAD_PEER_MS = 10000, KEEPALIVE_S = 5 };
+enum { PROXY_HEAD_MAX = 8192, DEAD_PEER_MS = 10000, KEEPALIVE_S = 5 };
 
 static void try_next(struct fl_http_conn *c);
 
@@ -166,10 +166,17 @@ void fl_http_conn_v1(struct fl_http_conn *c, struct fl_http_req *r)
 	c->req = r;
 	c->got = false;
 	const char *at = r->text;
-	put_text(c, "GET ");
+	const struct fl_http_config *cfg = &c->client->cfg;
+	bool whole = cfg->proxy_host && !cfg->tls;
+	put_text(c, whole ? "GET http://" : "GET ");
+	put_text(c, whole ? cfg->authority : "");
 	put_text(c, at);
 	put_text(c, " HTTP/1.1\r\nhost: ");
-	put_text(c, c->client->cfg.authority);
+	put_text(c, cfg->authority);
+	if (whole && cfg->proxy_auth) {
+		put_text(c, "\r\nproxy-authorization: ");
+		put_text(c, cfg->proxy_auth);
+	}
 	for (unsigned i = 0; i < r->nheader; i++) {
 		put_text(c, "\r\n");
 		put_text(c, at += strlen(at) + 1);
@@ -307,19 +314,9 @@ static void shake(struct fl_http_conn *c)
 		fl_loop_change(c->client->loop, &c->io, ret == 2 ? EPOLLOUT : EPOLLIN);
 }
 
-static void connected(struct fl_http_conn *c)
+static void start_tls(struct fl_http_conn *c)
 {
 	struct fl_http_client *client = c->client;
-	int one = 1, idle = KEEPALIVE_S, dead = DEAD_PEER_MS;
-	setsockopt(c->io.fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-	setsockopt(c->io.fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-	setsockopt(c->io.fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof idle);
-	setsockopt(c->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof dead);
-	setsockopt(c->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (!client->cfg.tls) {
-		ready(c);
-		return;
-	}
 	static const char *const both[] = { "h2", "http/1.1", NULL };
 	struct fl_err e = { "out of memory" };
 	struct fl_tls_creds *creds = client->cfg.creds(client->cfg.arg, &e);
@@ -332,6 +329,87 @@ static void connected(struct fl_http_conn *c)
 	c->state = FL_HTTP_TLS;
 	fl_timer_set(client->loop, &c->timer, fl_loop_now(client->loop) + TLS_NS);
 	shake(c);
+}
+
+/* ---- a proxy before TLS: CONNECT (RFC 9110 §9.3.6) ---- */
+
+static void ask_proxy(struct fl_http_conn *c)
+{
+	const struct fl_http_config *cfg = &c->client->cfg;
+	char to[300];
+	snprintf(to, sizeof to, strchr(cfg->host, ':') ? "[%s]:%u" : "%s:%u", cfg->host, cfg->port);
+	put_text(c, "CONNECT ");
+	put_text(c, to);
+	put_text(c, " HTTP/1.1\r\nhost: ");
+	put_text(c, to);
+	if (cfg->proxy_auth) {
+		put_text(c, "\r\nproxy-authorization: ");
+		put_text(c, cfg->proxy_auth);
+	}
+	put_text(c, "\r\n\r\n");
+	c->state = FL_HTTP_PROXY;
+	fl_timer_set(c->client->loop, &c->timer, fl_loop_now(c->client->loop) + TLS_NS);
+	if (write_some(c) < 0)
+		return;
+	fl_loop_change(c->client->loop, &c->io, EPOLLIN | (c->out_n ? EPOLLOUT : 0));
+}
+
+/* The head of its answer, byte by byte as far as that goes: what follows it is the server's. */
+static void hear_proxy(struct fl_http_conn *c)
+{
+	if (c->out_n && write_some(c) < 0)
+		return;
+	fl_loop_change(c->client->loop, &c->io, EPOLLIN | (c->out_n ? EPOLLOUT : 0));
+	if (!c->proxied)
+		c->proxied = fl_xalloc(PROXY_HEAD_MAX + 1);
+	for (;;) {
+		ssize_t n = recv(c->io.fd, c->proxied + c->nproxied, 1, 0);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			fl_http_conn_fail(c, n ? -errno : -ECONNRESET, n ? words(errno) : "proxy closed the connection");
+			return;
+		}
+		c->nproxied++;
+		if (c->nproxied >= 4 && !memcmp(c->proxied + c->nproxied - 4, "\r\n\r\n", 4))
+			break;
+		if (c->nproxied == PROXY_HEAD_MAX) {
+			fl_http_conn_fail(c, -EBADMSG, "malformed HTTP response from the proxy");
+			return;
+		}
+	}
+	struct fl_str line, status;
+	fl_str_cut((struct fl_str){ c->proxied, c->nproxied }, '\r', &line);
+	status = fl_str_cut(line, ' ', &line);
+	if (!fl_str_starts(line, FL_STR("HTTP/1.")) || status.n < 3 || status.p[0] != '2') {
+		char why[160];
+		for (size_t i = 0; i < status.n; i++)
+			c->proxied[(size_t)(status.p - c->proxied) + i] = status.p[i] < ' ' || status.p[i] > '~' ? '?' : status.p[i];
+		snprintf(why, sizeof why, "proxyconnect: %.*s", status.n < 100 ? (int)status.n : 100, status.p);
+		fl_http_conn_fail(c, -EPROTO, status.n ? why : "malformed HTTP response from the proxy");
+		return;
+	}
+	free(c->proxied);
+	c->proxied = NULL;
+	start_tls(c);
+}
+
+static void connected(struct fl_http_conn *c)
+{
+	struct fl_http_client *client = c->client;
+	int one = 1, idle = KEEPALIVE_S, dead = DEAD_PEER_MS;
+	setsockopt(c->io.fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+	setsockopt(c->io.fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+	setsockopt(c->io.fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof idle);
+	setsockopt(c->io.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof dead);
+	setsockopt(c->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (!client->cfg.tls) {
+		ready(c);
+	} else if (client->cfg.proxy_host) {
+		ask_proxy(c);
+	} else {
+		start_tls(c);
+	}
 }
 
 static void dial_failed(struct fl_http_conn *c, int err)
@@ -379,7 +457,7 @@ static void resolved(void *arg, const struct fl_addresses *a, const char *why)
 		c->to = *a;
 		try_next(c);
 	} else {
-		snprintf(text, sizeof text, "dial tcp: lookup %s: %s", c->client->cfg.host, why);
+		snprintf(text, sizeof text, "dial tcp: lookup %s: %s", c->client->cfg.proxy_host ? c->client->cfg.proxy_host : c->client->cfg.host, why);
 		fl_http_conn_fail(c, -ENOENT, text);
 	}
 	fl_http_leave(c->client);
@@ -401,6 +479,8 @@ static void on_io(struct fl_io *io, uint32_t events)
 			dial_failed(c, err);
 		else
 			connected(c);
+	} else if (c->state == FL_HTTP_PROXY) {
+		hear_proxy(c);
 	} else if (c->state == FL_HTTP_TLS) {
 		shake(c);
 	} else {
@@ -445,6 +525,8 @@ static void on_timer(struct fl_timer *t)
 		fl_http_conn_fail(c, -EAGAIN, "dial tcp: no thread for the look-up");
 	else if (c->state == FL_HTTP_CONNECT)
 		dial_failed(c, ETIMEDOUT);
+	else if (c->state == FL_HTTP_PROXY)
+		fl_http_conn_fail(c, -ETIMEDOUT, "proxyconnect: i/o timeout");
 	else if (c->state == FL_HTTP_TLS)
 		fl_http_conn_fail(c, -ETIMEDOUT, "net/http: TLS handshake timeout");
 	else if (c->state == FL_HTTP_V1)
@@ -463,11 +545,14 @@ void fl_http_dial(struct fl_http_client *client)
 	c->timer.fn = on_timer;
 	c->next = client->conns;
 	client->conns = c;
-	if (fl_resolve_literal(&c->to, client->cfg.host, client->cfg.port)) {
+	const struct fl_http_config *cfg = &client->cfg;
+	const char *host = cfg->proxy_host ? cfg->proxy_host : cfg->host;
+	uint16_t port = cfg->proxy_host ? cfg->proxy_port : cfg->port;
+	if (fl_resolve_literal(&c->to, host, port)) {
 		try_next(c);
 		return;
 	}
-	c->resolve = fl_resolve(l, client->cfg.host, client->cfg.port, resolved, c);
+	c->resolve = fl_resolve(l, host, port, resolved, c);
 	if (!c->resolve)
 		fl_timer_set(l, &c->timer, fl_loop_now(l));
 }

@@ -4,7 +4,7 @@
 #include "net/http_client.h"
 #include "net/resolve.h"
 
-enum fl_http_state { FL_HTTP_DIAL, FL_HTTP_CONNECT, FL_HTTP_TLS, FL_HTTP_V1, FL_HTTP_V2, FL_HTTP_DEAD };
+enum fl_http_state { FL_HTTP_DIAL, FL_HTTP_CONNECT, FL_HTTP_PROXY, FL_HTTP_TLS, FL_HTTP_V1, FL_HTTP_V2, FL_HTTP_DEAD };
 
 enum { FL_HTTP_READ = 16 * 1024, FL_HTTP_TURN = 256 * 1024 };
 
@@ -18,6 +18,7 @@ struct fl_http_conn {
 	struct fl_resolve *resolve;
 	struct fl_addresses to;
 	unsigned tried;
+	char *proxied; size_t nproxied;        /* a proxy's answer as it comes */
 	struct fl_tls *tls;
 	uint64_t heard_ns;                      /* something came */
 	bool pinged;
