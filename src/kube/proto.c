@@ -14,6 +14,16 @@ int fl_pb_varint(const uint8_t *p, const uint8_t *end, uint64_t *v)
 	return -1;
 }
 
+/* Nearly all tags and lengths are one byte. */
+static inline int varint(const uint8_t *p, const uint8_t *end, uint64_t *v)
+{
+	if (p < end && *p < 0x80) {
+		*v = *p;
+		return 1;
+	}
+	return fl_pb_varint(p, end, v);
+}
+
 static bool broken(struct fl_pb *b)
 {
 	b->bad = true;
@@ -26,7 +36,7 @@ bool fl_pb_next(struct fl_pb *b, struct fl_pb_field *f)
 	uint64_t tag, n;
 	if (b->p >= b->end)
 		return false;
-	int k = fl_pb_varint(b->p, b->end, &tag);
+	int k = varint(b->p, b->end, &tag);
 	if (k <= 0 || tag >> 3 == 0 || tag >> 3 > 0x1fffffff)
 		return broken(b);
 	b->p += k;
@@ -36,13 +46,13 @@ bool fl_pb_next(struct fl_pb *b, struct fl_pb_field *f)
 	f->bytes = (struct fl_pb){ 0 };
 	switch (f->wire) {
 	case 0:
-		k = fl_pb_varint(b->p, b->end, &f->value);
+		k = varint(b->p, b->end, &f->value);
 		if (k <= 0)
 			return broken(b);
 		b->p += k;
 		return true;
 	case 2:
-		k = fl_pb_varint(b->p, b->end, &n);
+		k = varint(b->p, b->end, &n);
 		if (k <= 0 || n > (uint64_t)(b->end - b->p - k))
 			return broken(b);
 		f->bytes = fl_pb(b->p + k, (size_t)n);

@@ -184,8 +184,17 @@ static void ip_drop(struct fl_k8s_table *t, const uint8_t *b, uint8_t len, const
 		fl_k8s_table_set(t, &p, NULL);
 }
 
+/* The cells of all addresses are fetched at once, not one after the other: the table is larger than what caches hold. */
+static void warm(const struct fl_k8s_table *t, const struct fl_slice *s)
+{
+	for (uint32_t i = 0; s && i < s->nep; i++)
+		fl_k8s_table_warm(t, hash_ip(fl_k8s_addr(s, i), s->alen));
+}
+
 static void slice_ips(struct fl_k8s_index *ix, const struct fl_slice *old, const struct fl_slice *now)
 {
+	warm(&ix->slice, now);
+	warm(&ix->slice, old);
 	for (uint32_t i = 0; now && now->service.n && i < now->nep; i++)
 		if (fl_k8s_ready(now, i))
 			ip_put(&ix->slice, fl_k8s_addr(now, i), now->alen, old, (void *)now);

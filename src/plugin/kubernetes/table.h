@@ -33,6 +33,16 @@ static inline void *fl_k8s_next(struct fl_k8s_probe *p)
 	return NULL;
 }
 
+/* What is under the hash will be looked for soon. */
+static inline void fl_k8s_table_warm(const struct fl_k8s_table *t, uint32_t hash)
+{
+	const struct fl_k8s_slots *s = t->now;
+	if (!s)
+		return;
+	__builtin_prefetch(&s->hash[hash & s->mask]);
+	__builtin_prefetch(&s->ptr[hash & s->mask]);
+}
+
 /* ---- the writer's ---- */
 
 void fl_k8s_table_add(struct fl_k8s_table *t, uint32_t hash, void *v);
