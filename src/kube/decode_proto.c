@@ -171,14 +171,27 @@ static void service_status(struct fl_service_in *s, struct fl_pb b)
 		}
 }
 
+/* One is what there is nearly always; where more come, the array doubles. */
+static void add_address(struct fl_endpoint_in *e, struct fl_arena *a, struct fl_str address, bool *full)
+{
+	unsigned n = e->naddress;
+	if (!(n & (n - 1))) {           /* 0, 1, 2, 4 ...: no room for another */
+		struct fl_str *more = array(a, n ? 2 * n : 1, sizeof *more, full);
+		if (*full)
+			return;
+		fl_put_bytes(more, e->address, n * sizeof *more);
+		e->address = more;
+	}
+	e->address[e->naddress++] = address;
+}
+
 static struct fl_endpoint_in endpoint(struct fl_arena *a, struct fl_pb b, bool *full)
 {
 	struct fl_endpoint_in e = { .flags = FL_EP_READY | FL_EP_SERVING };     /* what is absent */
 	struct fl_pb_field f, g;
-	e.address = array(a, count(b, 1), sizeof *e.address, full);
 	while (!*full && fl_pb_next(&b, &f)) {
 		switch (f.number) {
-		case 1: if (f.wire == 2) e.address[e.naddress++] = fl_pb_str(&f); break;
+		case 1: if (f.wire == 2) add_address(&e, a, fl_pb_str(&f), full); break;
 		case 2:
 			for (struct fl_pb c = f.bytes; fl_pb_next(&c, &g);) {
 				static const uint8_t bits[] = { 0, FL_EP_READY, FL_EP_SERVING, FL_EP_TERMINATING };

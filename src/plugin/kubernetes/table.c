@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include <stdlib.h>
 
-enum { SMALLEST = 16 };
+enum { SMALLEST = 16, AHEAD = 12 };
 
 static size_t bytes_of(uint32_t cap) { return sizeof(struct fl_k8s_slots) + cap * (sizeof(void *) + sizeof(uint32_t)); }
 
@@ -31,9 +31,14 @@ static void renew(struct fl_k8s_table *t)
 	while (13ull * cap < 16ull * (t->live + 1))
 		cap *= 2;
 	struct fl_k8s_slots *s = slots_new(cap);
-	for (uint32_t i = 0; old && i <= old->mask; i++)
+	for (uint32_t i = 0; old && i <= old->mask; i++) {
+		if (i + AHEAD <= old->mask) {   /* where that one goes no cache knows yet */
+			__builtin_prefetch(&s->hash[old->hash[i + AHEAD] & s->mask], 1);
+			__builtin_prefetch(&s->ptr[old->hash[i + AHEAD] & s->mask], 1);
+		}
 		if (old->ptr[i])
 			put(s, old->hash[i], old->ptr[i]);
+	}
 	t->used = t->live;
 	fl_rcu_set(&t->now, s);
 	if (old)
