@@ -1,9 +1,10 @@
 /* Asks questions from a file, over and over, and counts what comes back. One thread, several sockets, batches.
  *
  * usage: bench_load ADDR PORT FILE [-t SECONDS] [-s SOCKETS] [-w WINDOW] [-r RATE] [-e BUFSIZE] [-n COUNT]
- * FILE: "NAME TYPE" a line. WINDOW: queries in flight over all sockets; RATE: queries a second, each sent alone at its time (0: as fast
- * as the window allows; it then never sleeps, so that the server need not wake it: else a fast server, whose client is always busy,
- * would be spared what a slower one pays). -n: after so many. Prints one JSON line. A query that stays unanswered for 2 s is lost, its slot used again. */
+ * FILE: "NAME TYPE" a line. WINDOW: queries in flight over all sockets; RATE: queries a second, each sent at its time whatever became of
+ * those before (open loop), and its latency counted from when it was due. 0: as fast as the window allows; it then never sleeps, so that the
+ * server need not wake it: else a fast server, whose client is always busy, would be spared what a slower one pays. -n: after so many. Prints
+ * one JSON line. A query that stays unanswered for 2 s is lost, its slot used again. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -120,12 +121,11 @@ static unsigned receive(unsigned s)
 static uint16_t next_id[SOCKETS];
 static unsigned at_question;
 
-/* Sends up to n on socket s; how many went. */
-static unsigned transmit(unsigned s, unsigned n)
+/* Sends up to n on socket s, the first due at `due` and each other `step` later; how many went. */
+static unsigned transmit(unsigned s, unsigned n, uint64_t due, uint64_t step)
 {
 	static uint8_t out[BATCH][512];
 	struct iovec iov[BATCH];
-	uint64_t now = fl_clock_ns();
 	n = n > BATCH ? BATCH : n;
 	for (unsigned i = 0; i < n; i++) {
 		const struct question *q = &question[at_question];
@@ -133,7 +133,7 @@ static unsigned transmit(unsigned s, unsigned n)
 		uint16_t id = next_id[s]++;
 		struct slot *sl = &slots[s * 65536u + id];
 		lost += sl->out;                /* its turn came round again: given up */
-		*sl = (struct slot){ now, true };
+		*sl = (struct slot){ due + i * step, true };
 		memcpy(out[i], q->bytes, q->n);
 		fl_put16(out[i], id);
 		iov[i] = (struct iovec){ out[i], q->n };
@@ -172,14 +172,16 @@ static void wait_for(uint64_t ns)
 static void run(void)
 {
 	uint64_t start = fl_clock_ns(), end = start + (uint64_t)seconds * FL_SEC, swept = start, due = start, now;
+	uint64_t step = rate ? FL_SEC / rate : 0;
 	int64_t out = 0;
 	for (unsigned turn = 0; (now = fl_clock_ns()) < end && (!count || sent < count); turn++) {
 		unsigned s = turn % nsock;
 		out -= receive(s);
 		if (rate) {
-			if (now >= due) {
-				out += transmit(s, 1);
-				due += FL_SEC / rate;
+			if (now >= due) {       /* what the socket does not take is late, not left out */
+				unsigned went = transmit(s, (unsigned)((now - due) / step < BATCH ? (now - due) / step + 1 : BATCH), due, step);
+				out += went;
+				due += went * step;
 			} else {
 				wait_for(due - now);
 				for (unsigned i = 0; i < nsock; i++)
@@ -187,7 +189,7 @@ static void run(void)
 			}
 		} else if (out < (int64_t)window) {
 			unsigned share = (unsigned)((int64_t)window - out);
-			out += transmit(s, share > window / nsock + 1 ? window / nsock + 1 : share);
+			out += transmit(s, share > window / nsock + 1 ? window / nsock + 1 : share, fl_clock_ns(), 0);
 		} else if (s == 0 && window < nsock) {
 			wait_for(FL_MS);        /* lone queries: as a resolver waits */
 		}
@@ -204,9 +206,9 @@ static void run(void)
 	}
 	sweep(UINT64_MAX);
 	printf("{\"sent\": %lu, \"answered\": %lu, \"lost\": %lu, \"late\": %lu, \"seconds\": %.3f, \"qps\": %.0f, \"p50_us\": %.0f, "
-	       "\"p99_us\": %.0f, \"bytes\": %lu, \"tc\": %lu, \"noerror\": %lu, \"servfail\": %lu, \"nxdomain\": %lu, \"refused\": %lu}\n",
-	       sent, answered, lost, late, took, (double)answered / took, quantile(0.5), quantile(0.99), bytes_in, truncated, rcodes[0],
-	       rcodes[2], rcodes[3], rcodes[5]);
+	       "\"p90_us\": %.0f, \"p99_us\": %.0f, \"p999_us\": %.0f, \"bytes\": %lu, \"tc\": %lu, \"noerror\": %lu, \"servfail\": %lu, "
+	       "\"nxdomain\": %lu, \"refused\": %lu}\n", sent, answered, lost, late, took, (double)answered / took, quantile(0.5), quantile(0.9),
+	       quantile(0.99), quantile(0.999), bytes_in, truncated, rcodes[0], rcodes[2], rcodes[3], rcodes[5]);
 }
 
 int main(int argc, char **argv)

@@ -88,8 +88,8 @@ class Process:
 
 
 class Echo(Process):
-    def __init__(self, host="127.0.0.1", size=0, core=SERVER_CORE):
-        self.port = free_port()
+    def __init__(self, host="127.0.0.1", size=0, core=SERVER_CORE, port=None):
+        self.port = port or free_port()
         super().__init__([TOOLS / "bench_echo", host, self.port, size], core)
         time.sleep(0.1)
 
@@ -98,6 +98,25 @@ class Echo(Process):
 
     def __exit__(self, *_):
         self.end()
+
+
+class Echoes:
+    """Several on one port, not pinned: the kernel shares the sockets of their clients out (SO_REUSEPORT)."""
+
+    def __init__(self, n):
+        self.each = [Echo(core=None)]
+        self.port = self.each[0].port
+        self.each += [Echo(core=None, port=self.port) for _ in range(n - 1)]
+
+    def cpu(self):
+        return sum(e.cpu() for e in self.each)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for e in self.each:
+            e.end()
 
 
 # ---- the cluster ----
