@@ -1,12 +1,13 @@
 /* Is anybody there? Asked only of servers that failed, on the main thread, until they answer. */
 #include "plugin/forward/forward_int.h"
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { POOL = 1 << 20, SHORTEST_MS = 50 };
+enum { POOL = 1 << 20, SHORTEST_MS = 50, TEXT = 80 };
 
 struct fwd_health {
 	uint32_t fails;                 /* probes that failed in a row; atomic */
@@ -16,7 +17,8 @@ struct fwd_health {
 	struct fl_loop *loop;
 	bool probing, tcp;
 	uint64_t pause_ns;
-	char to[80];
+	char to[TEXT], *tls_name, *authority, *key;
+	struct fwd_health *next;        /* in fwd.health */
 	struct fl_up_conf conf;
 	struct fl_grid *failed;
 	struct fl_pool pool;
@@ -107,10 +109,16 @@ static void destroy(void *obj)
 	fl_upstream_destroy(h->up);
 	fl_up_net_destroy(h->net);
 	fl_pool_finish(&h->pool);
+	fl_tls_creds_put(h->conf.creds);
+	free(h->tls_name);
+	free(h->authority);
+	free(h->key);
 	free(h);
 }
 
 struct how { struct fl_loop *loop; const struct fwd_server *v; };
+
+static char *copy(const char *text) { return text ? fl_xstrndup(text, strlen(text)) : NULL; }
 
 /* The probe asks for NS of the root or of the configured name; any response says that the server is there. */
 static void *create(void *arg)
@@ -124,12 +132,16 @@ static void *create(void *arg)
 		.help = "Counter of the number of failed healthchecks.", .labels = { "to" } };
 	struct fwd_health *h = fl_xalloc(sizeof *h);
 	h->loop = how->loop;
-	h->tcp = st->force_tcp;
+	h->tcp = st->force_tcp || v->conf.kind != FL_UP_DNS;
 	h->pause_ns = (uint64_t)st->check_ns < SHORTEST_MS * FL_MS ? SHORTEST_MS * FL_MS : (uint64_t)st->check_ns;
 	snprintf(h->to, sizeof h->to, "%s", v->to);
 	h->conf = v->conf;
 	h->conf.name = h->to;
 	h->conf.expire_ns = 0;          /* a fresh socket each time */
+	h->conf.tls_name = h->tls_name = copy(v->conf.tls_name);
+	h->conf.authority = h->authority = copy(v->conf.authority);
+	if (h->conf.creds)
+		fl_tls_creds_get(h->conf.creds);
 	h->failed = fl_metric_plain(&def, "forward", v->to);
 	struct fl_str to = fl_str(v->to);
 	fl_metric_mirror(&old, &to, h->failed);
@@ -146,13 +158,45 @@ static void *create(void *arg)
 	return h;
 }
 
+/* Without s: one that this instance made before for an equal server, else a new one, which lives as long as the instance. */
+static struct fwd_health *own(struct fwd *f, const struct fwd_server *v, const char *key)
+{
+	struct how how = { f->loop, v };
+	for (struct fwd_health *h = f->health; h; h = h->next)
+		if (!strcmp(h->key, key))
+			return h;
+	struct fwd_health *h = create(&how);
+	if (!h)
+		return NULL;
+	h->key = copy(key);
+	h->next = f->health;
+	f->health = h;
+	return h;
+}
+
+void fl_forward_health_free(struct fwd *f)
+{
+	for (struct fwd_health *h = f->health, *next; h; h = next) {
+		next = h->next;
+		destroy(h);
+	}
+	f->health = NULL;
+}
+
 struct fwd_health *fl_forward_health(struct fl_setup *s, const struct fwd_server *v)
 {
-	char key[FL_NAME_TEXT_MAX + 200], name[FL_NAME_TEXT_MAX];
+	char key[FL_NAME_TEXT_MAX + 600], name[FL_NAME_TEXT_MAX], source[INET6_ADDRSTRLEN] = "";
 	const struct fwd_stanza *st = v->stanza;
-	struct how how = { fl_setup_loop(s), v };
+	const struct fl_up_conf *c = &v->conf;
 	fl_name_text(name, st->check_name);
-	int n = snprintf(key, sizeof key, "forward health %s %u %d %d %lld %s", v->to, v->conf.addr.sin6_scope_id,
-			 st->force_tcp, st->check_rd, (long long)st->check_ns, name);
-	return fl_setup_keep(s, (struct fl_str){ key, (size_t)n }, create, destroy, &how);
+	if (c->source_len)
+		inet_ntop(c->source.sin6_family, c->source.sin6_family == AF_INET6 ? (const void *)&c->source.sin6_addr
+			  : &((const struct sockaddr_in *)&c->source)->sin_addr, source, sizeof source);
+	int n = snprintf(key, sizeof key, "forward health %s %u %d %d %lld %s %d %s %d %s %.255s %llx", v->to, c->addr.sin6_scope_id,
+			 st->force_tcp, st->check_rd, (long long)st->check_ns, name, c->kind, source, c->get,
+			 c->authority ? c->authority : "", c->tls_name ? c->tls_name : "", c->creds ? (unsigned long long)st->creds_id : 0);
+	if (!s)
+		return own(st->in, v, key);
+	struct how how = { fl_setup_loop(s), v };
+	return fl_setup_keep(s, (struct fl_str){ key, (size_t)n < sizeof key ? (size_t)n : sizeof key - 1 }, create, destroy, &how);
 }

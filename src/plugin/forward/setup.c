@@ -1,5 +1,6 @@
 #include "plugin/forward/forward_int.h"
 #include "base/log.h"
+#include "net/udp.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -47,14 +48,6 @@ static int no_arg(struct fl_setup *s, bool *flag)
 		return fl_setup_arg_error(s);
 	*flag = true;
 	return 0;
-}
-
-void fl_forward_later(struct fl_setup *s, struct fwd_stanza *st, struct fl_str what)
-{
-	if (st->later)
-		return;
-	st->later = fl_arena_str(fl_setup_arena(s), what).p;
-	st->later_at = fl_setup_disp(s)->at;
 }
 
 /* ---- options ---- */
@@ -137,19 +130,12 @@ static int o_expire(struct fl_setup *s, struct fwd_stanza *st) { return not_nega
 
 static int o_max_age(struct fl_setup *s, struct fwd_stanza *st)
 {
-	int ret = not_negative(s, "max_age", &st->max_age_ns);
-	if (!ret && st->max_age_ns)
-		fl_forward_later(s, st, FL_STR("max_age"));
-	return ret;
+	return not_negative(s, "max_age", &st->max_age_ns);
 }
 
 static int o_max_idle_conns(struct fl_setup *s, struct fwd_stanza *st)
 {
-	int64_t n = 0;
-	int ret = int_arg(s, "max_idle_conns", &n);
-	if (!ret && n)
-		fl_forward_later(s, st, FL_STR("max_idle_conns"));
-	return ret;
+	return int_arg(s, "max_idle_conns", &st->max_idle);
 }
 
 static int o_read_timeout(struct fl_setup *s, struct fwd_stanza *st)
@@ -162,21 +148,7 @@ static int o_read_timeout(struct fl_setup *s, struct fwd_stanza *st)
 	return fl_setup_error(s, "read_timeout must be positive: %s", text);
 }
 
-static int o_policy(struct fl_setup *s, struct fwd_stanza *st)
-{
-	static const char *const names[] = { [FWD_RANDOM] = "random", [FWD_ROUND_ROBIN] = "round_robin",
-					     [FWD_SEQUENTIAL] = "sequential" };
-	struct fl_disp *d = fl_setup_disp(s);
-	if (!fl_disp_next_arg(d))
-		return fl_setup_arg_error(s);
-	struct fl_str t = fl_disp_val(d);
-	for (unsigned i = 0; i < FL_COUNT(names); i++)
-		if (fl_str_is(t, names[i])) {
-			st->policy = (enum fwd_policy)i;
-			return 0;
-		}
-	return fl_setup_parse_error(s, "unknown policy '%.*s'", FL_FMT(t));
-}
+static int o_policy(struct fl_setup *s, struct fwd_stanza *st) { return fl_setup_policy(s, &st->policy); }
 
 static int o_max_concurrent(struct fl_setup *s, struct fwd_stanza *st)
 {
@@ -209,22 +181,20 @@ static int rcodes(struct fl_setup *s, uint32_t *mask, bool failover)
 static int o_next(struct fl_setup *s, struct fwd_stanza *st) { return rcodes(s, &st->next, false); }
 static int o_failover(struct fl_setup *s, struct fwd_stanza *st) { return rcodes(s, &st->failover, true); }
 
-/* ---- known, not built yet ---- */
+/* ---- ways ---- */
 
 static int o_tls(struct fl_setup *s, struct fwd_stanza *st)
 {
 	struct fl_str *arg;
-	if (fl_disp_args(fl_setup_disp(s), &arg) > 3)
-		return fl_setup_arg_error(s);
-	fl_forward_later(s, st, FL_STR("tls"));
-	return 0;
+	unsigned n = fl_disp_args(fl_setup_disp(s), &arg);
+	return n > 3 ? fl_setup_arg_error(s) : fl_setup_tls(s, arg, n, &st->creds, &st->creds_id);
 }
 
 static int o_tls_servername(struct fl_setup *s, struct fwd_stanza *st)
 {
 	if (!fl_disp_next_arg(fl_setup_disp(s)))
 		return fl_setup_arg_error(s);
-	fl_forward_later(s, st, FL_STR("tls_servername"));
+	st->tls_name = fl_arena_str(fl_setup_arena(s), fl_disp_val(fl_setup_disp(s))).p;
 	return 0;
 }
 
@@ -233,30 +203,21 @@ static int o_doh_method(struct fl_setup *s, struct fwd_stanza *st)
 	struct fl_disp *d = fl_setup_disp(s);
 	if (!fl_disp_next_arg(d))
 		return fl_setup_arg_error(s);
-	if (!fl_str_is(fl_disp_val(d), "POST") && !fl_str_is(fl_disp_val(d), "GET"))
-		return fl_setup_error(s, "doh_method must be either POST or GET");
-	fl_forward_later(s, st, FL_STR("doh_method"));
-	return 0;
+	st->doh_get = fl_str_is(fl_disp_val(d), "GET");
+	return st->doh_get || fl_str_is(fl_disp_val(d), "POST") ? 0 : fl_setup_error(s, "doh_method must be either POST or GET");
 }
 
 static int o_resolver(struct fl_setup *s, struct fwd_stanza *st)
 {
-	struct fl_str *arg;
-	struct fl_addr a;
-	unsigned n = fl_disp_args(fl_setup_disp(s), &arg);
+	unsigned n = fl_disp_args(fl_setup_disp(s), &st->resolver);
 	if (!n)
 		return fl_setup_arg_error(s);
 	for (unsigned i = 0; i < n; i++) {
-		struct fl_str host = arg[i];
-		const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
-		if (colon && host.p[0] == '[' && colon > host.p + 1 && colon[-1] == ']')
-			host = (struct fl_str){ host.p + 1, (size_t)(colon - host.p) - 2 };
-		else if (colon && colon == memchr(host.p, ':', host.n))
-			host.n = (size_t)(colon - host.p);
-		if (!fl_addr_parse(host, &a))
-			return fl_setup_error(s, "resolver must be an IP address or IP:port: \"%.*s\"", FL_FMT(arg[i]));
+		struct fl_target t;
+		if (!fl_target_parse(st->resolver[i], &t) || !t.ip || t.zone.n || strcmp(t.scheme, "dns"))
+			return fl_setup_error(s, "resolver must be an IP address or IP:port: \"%.*s\"", FL_FMT(st->resolver[i]));
 	}
-	fl_forward_later(s, st, FL_STR("resolver"));
+	st->nresolver = n;
 	return 0;
 }
 
@@ -268,8 +229,31 @@ static int o_source_address(struct fl_setup *s, struct fwd_stanza *st)
 		return fl_setup_arg_error(s);
 	if (!fl_addr_parse(fl_disp_val(d), &a))
 		return fl_setup_parse_error(s, "invalid IP address: %.*s", FL_FMT(fl_disp_val(d)));
-	fl_forward_later(s, st, FL_STR("source_address"));
+	char text[46];
+	size_t n = fl_addr_text(text, &a);
+	st->source_len = fl_sockaddr(&st->source, (struct fl_str){ text, n }, 0);
 	return 0;
+}
+
+/* ---- ours ---- */
+
+static int o_mix_case(struct fl_setup *s, struct fwd_stanza *st) { return no_arg(s, &st->mix_case); }
+
+static int o_hedge(struct fl_setup *s, struct fwd_stanza *st)
+{
+	struct fl_disp *d = fl_setup_disp(s);
+	struct fl_str *arg;
+	struct fl_err e;
+	unsigned n = fl_disp_args(d, &arg);
+	if (n > 1)
+		return fl_setup_arg_error(s);
+	st->hedge = true;
+	st->hedge_auto = !n || fl_str_is(arg[0], "auto");
+	if (st->hedge_auto)
+		return 0;
+	if (fl_duration_parse(arg[0], &st->hedge_ns, &e))
+		return fl_setup_error(s, "%s", e.msg);
+	return st->hedge_ns > 0 ? 0 : fl_setup_error(s, "hedge must be positive: %.*s", FL_FMT(arg[0]));
 }
 
 /* ---- a stanza ---- */
@@ -282,6 +266,7 @@ static const struct option { const char *name; int (*fn)(struct fl_setup *s, str
 	{ "policy", o_policy }, { "max_concurrent", o_max_concurrent },
 	{ "next", o_next }, { "next_on_nodata", o_next_on_nodata }, { "failfast_all_unhealthy_upstreams", o_failfast },
 	{ "failover", o_failover }, { "resolver", o_resolver }, { "source_address", o_source_address },
+	{ "mix_case", o_mix_case }, { "hedge", o_hedge },
 };
 
 static int option(struct fl_setup *s, struct fwd_stanza *st)
@@ -335,17 +320,14 @@ static int stanza(struct fl_setup *s, struct fwd_stanza *st)
 	ret = fl_forward_servers(s, st, to, n);
 	if (ret)
 		return ret;
-	if (st->later) {
-		d->at = st->later_at;
-		return fl_setup_later(s, st->later);
-	}
 	return st->nexcept ? fl_setup_zones(s, st->except_arg, st->nexcept, &st->except) : 0;
 }
 
 static void defaults(struct fwd_stanza *st, struct fwd *f)
 {
 	*st = (struct fwd_stanza){ .in = f, .expire_ns = 10 * (int64_t)FL_SEC, .read_ns = 2 * (int64_t)FL_SEC,
-				   .check_ns = 500 * (int64_t)FL_MS, .check_rd = true, .check_name = FL_ROOT, .max_fails = 2 };
+				   .check_ns = 500 * (int64_t)FL_MS, .check_rd = true, .check_name = FL_ROOT, .max_fails = 2,
+				   .tls_name = "" };
 }
 
 /* How many stanzas there can be at most: a token of that name each. */
@@ -357,32 +339,47 @@ static unsigned count(const struct fl_disp *d)
 	return n;
 }
 
-int fl_forward_setup(struct fl_setup *s, void **inst)
+static int stanzas(struct fl_setup *s, struct fwd *f)
 {
-	struct fl_arena *a = fl_setup_arena(s);
 	struct fl_disp *d = fl_setup_disp(s);
-	struct fwd *f = fl_zalloc(a, sizeof *f);
-	f->stanza = fl_zalloc(a, (count(d) + 1) * sizeof *f->stanza);
 	while (fl_disp_next(d)) {
-		struct fwd_stanza *st = &f->stanza[f->n++];
+		struct fwd_stanza *st = &f->stanza[f->n];
 		defaults(st, f);
+		st->index = f->n++;
+		st->dry = fl_setup_process(s)->dry;
 		int ret = stanza(s, st);
 		if (ret)
 			return ret;
 	}
 	for (unsigned i = 0; i < f->n; i++)
-		if (f->stanza[i].nargs > FWD_MAX)
-			return fl_setup_error(s, "more than %d TOs configured: %u", FWD_MAX, f->stanza[i].nargs);
-	for (unsigned i = 0; i < f->n; i++)
-		for (unsigned k = 0; k < f->stanza[i].n; k++)
-			f->stanza[i].server[k].index = f->nservers++;
+		if (f->stanza[i].narg > FWD_MAX)
+			return fl_setup_error(s, "more than %d TOs configured: %u", FWD_MAX, f->stanza[i].narg);
+	return 0;
+}
+
+int fl_forward_setup(struct fl_setup *s, void **inst)
+{
+	struct fl_arena *a = fl_setup_arena(s);
+	struct fwd *f = fl_zalloc(a, sizeof *f);
+	f->stanza = fl_zalloc(a, (count(fl_setup_disp(s)) + 1) * sizeof *f->stanza);
+	f->shards = fl_setup_process(s)->shards ? fl_setup_process(s)->shards : 1;
+	f->local = fl_zalloc(a, (f->shards + 1) * sizeof *f->local);
+	f->loop = fl_setup_loop(s);
 	static const struct fl_metric_def broken = { .name = "coredns_forward_healthcheck_broken_total", .kind = FL_COUNTER,
 		.always = true, .help = "Counter of the number of complete failures of the healthchecks." };
 	static const struct fl_metric_def rejected = { .name = "coredns_forward_max_concurrent_rejects_total", .kind = FL_COUNTER,
 		.always = true,
 		.help = "Counter of the number of queries rejected because the concurrent queries were at maximum." };
+	static const struct fl_metric_def renewed = { .name = "fairlead_forward_servers_changed_total", .kind = FL_COUNTER,
+		.help = "How often the servers of a forward became others because a resolv.conf changed." };
 	f->broken = fl_metric_plain(&broken);
 	f->rejected = fl_metric_plain(&rejected);
+	f->renewed = fl_metric_plain(&renewed);
+	int ret = stanzas(s, f);
+	if (ret) {
+		fl_forward_sets_free(f);
+		return ret;
+	}
 	fl_setup_block(s)->other_classes = true;
 	*inst = f;
 	return 0;

@@ -1,0 +1,31 @@
+/* upstreams: what the plugins that ask other servers (forward, grpc) share at set-up: their TO arguments, resolv.conf files, the order in
+ * which servers are tried, credentials of TLS. Main thread, but for fl_policy_order(). CoreDNS: plugin/pkg/parse, plugin/pkg/tls. */
+#pragma once
+#include "base/rng.h"
+#include "dns/setup.h"
+#include "net/tls.h"
+#include "wire/name.h"
+
+/* "tls://192.0.2.1%name:853", "[2001:db8::1]", "ns.example.org", "/etc/resolv.conf". Pieces of the argument, borrowed. */
+struct fl_target {
+	const char *scheme;             /* "dns" when there is none; static */
+	struct fl_str host, port, zone; /* no brackets; the scheme's port when there is none; zone: behind the last % */
+	struct fl_str rest;             /* all behind the scheme: the path, if it is a file */
+	bool ip, port_given;
+};
+/* false: nothing behind the scheme (CoreDNS: "invalid address"). */
+bool fl_target_parse(struct fl_str arg, struct fl_target *t);
+/* "HOST:PORT", with brackets around an IPv6 address; arena memory. */
+const char *fl_target_text(struct fl_arena *a, const struct fl_target *t);
+/* The nameserver lines of a resolv.conf(5), in order; each as it stands. Arena memory. 0, or -ENOENT: cannot be read. */
+int fl_resolvconf_read(struct fl_arena *a, const char *path, struct fl_str **server, unsigned *n);
+
+enum fl_policy { FL_RANDOM, FL_ROUND_ROBIN, FL_SEQUENTIAL };
+int fl_setup_policy(struct fl_setup *s, enum fl_policy *to);    /* the argument of `policy`; 0 or the error */
+/* The places of n servers in the order of this query. robin: shared by all shards. Any thread. */
+void fl_policy_order(enum fl_policy p, uint8_t *to, unsigned n, struct fl_rng *rng, uint32_t *robin);
+
+/* Credentials for [CERT KEY] [CA], paths below `root`, as `tls` of these plugins has them: none: the system's certificates; one: a CA; two: a
+ * client certificate and its key; three: all. They live as long as a generation that asked for equal ones; *id tells them from others,
+ * and so from the same files with new content. 0 or the error. */
+int fl_setup_tls(struct fl_setup *s, const struct fl_str *arg, unsigned n, struct fl_tls_creds **out, uint64_t *id);
