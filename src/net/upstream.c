@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { HEADER = 12, QR = 0x80, NXDOMAIN = 3 };
@@ -93,6 +94,8 @@ static void life_over(struct fl_timer *t)
 static void socket_options(const struct fl_upstream *u, int fd, int type)
 {
 	int family = u->conf.addr.sin6_family, one = 1;
+	if (u->conf.path)
+		return;
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	else if (family == AF_INET)     /* also net and host unreachable end the waiting, not only a closed port (udp(7)) */
@@ -108,7 +111,12 @@ static int dial(struct fl_up_sock *s, int fd)
 	const struct fl_up_conf *c = &s->up->conf;
 	if (c->source_len && bind(fd, (const struct sockaddr *)&c->source, c->source_len))
 		return -errno;
-	if (!connect(fd, (const struct sockaddr *)&c->addr, c->addr_len))
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	if (c->path && strlen(c->path) >= sizeof un.sun_path)
+		return -ENAMETOOLONG;
+	if (c->path)
+		memcpy(un.sun_path, c->path, strlen(c->path) + 1);
+	if (!(c->path ? connect(fd, (const struct sockaddr *)&un, sizeof un) : connect(fd, (const struct sockaddr *)&c->addr, c->addr_len)))
 		return 0;
 	if (errno != EINPROGRESS)
 		return -errno;
@@ -120,7 +128,7 @@ int fl_up_open(struct fl_up_sock *s, int type)
 {
 	struct fl_upstream *u = s->up;
 	struct fl_up_net *n = u->net;
-	int fd = socket(u->conf.addr.sin6_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(u->conf.path ? AF_UNIX : u->conf.addr.sin6_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	s->bucket = fl_pool_get(n->pool, FL_BLOCK);
@@ -446,7 +454,7 @@ static const char *go_error(int e)
 		{ EAGAIN, "resource temporarily unavailable" }, { ECANCELED, "operation canceled" },
 		{ ENOMEM, "cannot allocate memory" },
 		{ EAFNOSUPPORT, "address family not supported by protocol" },
-		{ ENETDOWN, "network is down" }, { EPROTO, "protocol error" }, { ENODEV, "no such device" },
+		{ ENETDOWN, "network is down" }, { ENOENT, "no such file or directory" }, { ENAMETOOLONG, "invalid argument" }, { EPROTO, "protocol error" }, { ENODEV, "no such device" },
 	};
 	for (unsigned i = 0; i < FL_COUNT(known); i++)
 		if (known[i].e == e)
@@ -461,7 +469,7 @@ static void address_text(char *to, size_t cap, const struct sockaddr_in6 *sa)
 		snprintf(to, cap, "%s:%u", inet_ntop(AF_INET, &((const struct sockaddr_in *)sa)->sin_addr, ip, sizeof ip),
 			 ntohs(sa->sin6_port));
 	else
-		snprintf(to, cap, "[%s]:%u", inet_ntop(AF_INET6, &sa->sin6_addr, ip, sizeof ip), ntohs(sa->sin6_port));
+		snprintf(to, cap, sa->sin6_family == AF_UNIX ? "@" : "[%s]:%u", inet_ntop(AF_INET6, &sa->sin6_addr, ip, sizeof ip), ntohs(sa->sin6_port));
 }
 
 /* What net/http and grpc-go write around the words of the connection. */
@@ -479,11 +487,12 @@ void fl_upstream_why(const struct fl_up_ask *a, int ret, char *to, size_t cap)
 {
 	static const char *const verbs[] = { "dial", "write", "read" }, *const calls[] = { "connect", "write", "read" };
 	const struct up_told *t = &a->up->net->told;
-	const char *proto = a->tcp && a->up->conf.kind != FL_UP_QUIC ? "tcp" : "udp", *verb = verbs[t->phase];
+	const struct fl_up_conf *c = &a->up->conf;
+	const char *proto = c->path ? "unix" : a->tcp && c->kind != FL_UP_QUIC ? "tcp" : "udp", *verb = verbs[t->phase];
 	char way[128], local[64];
 	address_text(local, sizeof local, &t->local);
 	bool dial = t->phase == UP_DIAL;
-	snprintf(way, sizeof way, "%s%s%s", dial ? "" : local, dial ? "" : "->", a->up->conf.name);
+	snprintf(way, sizeof way, "%s%s%s", dial ? "" : local, dial ? "" : "->", c->path ? c->path : c->name);
 	if (ret == -ENODATA)
 		snprintf(to, cap, "EOF");
 	else if (ret == -EPROTO && t->words[0])

@@ -65,6 +65,7 @@ void fl_up_net_destroy(struct fl_up_net *n);    /* NULL is fine; its upstreams f
 
 struct fl_up_conf {
 	struct sockaddr_in6 addr; socklen_t addr_len;
+	const char *path;       /* a socket of the file system instead of addr; borrowed, not with FL_UP_DNS or QUIC */
 	const char *name;       /* for messages: "192.0.2.1:53"; borrowed */
 	uint64_t expire_ns;     /* an idle connection and any UDP socket are kept so long */
 	enum fl_up_kind kind;

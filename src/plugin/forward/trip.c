@@ -1,13 +1,13 @@
 /* A query's way: which server, what came back, and whether that is the answer. What CoreDNS does, bounded below the 5 s after which a stub
  * resolver gives up. */
 #include "plugin/forward/forward_int.h"
+#include "dns/relay.h"
 #include <errno.h>
 #include <stdio.h>
 
 /* A client's resolver waits 5 s; CoreDNS would try until 6 s with two upstreams (plugin/forward/forward.go). */
 #define BUDGET_NS (4500 * FL_MS)
-enum { EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24, OPT_PADDING = 12,
-       PAD_BLOCK = 128 };
+enum { EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24 };
 
 /* A question that is out, or came back. */
 struct leg {
@@ -158,37 +158,14 @@ static void back(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 	fl_wake(leg->trip->ticket, 0);
 }
 
-/* On encrypted ways, where the size would tell what is asked: filled up to 128 octets (RFC 8467 §4.1). Only a query with EDNS can be. */
-static bool may_pad(const struct fl_query *q, const struct fwd_server *v)
-{
-	for (const struct fl_edns *o = q->ask.opt; o; o = o->next)
-		if (o->code == OPT_PADDING)
-			return false;
-	return q->ask.edns && v->conf.kind != FL_UP_DNS;
-}
-
-/* The query as the plugins above left it; what it holds besides question and EDNS is not passed on. */
 static bool message(struct leg *leg, bool pad)
 {
-	static const uint8_t zeros[PAD_BLOCK];
 	struct fl_query *q = leg->trip->q;
-	size_t opts = 0;
 	if (leg->ask.msg && leg->padded == pad)
 		return true;
-	for (const struct fl_edns *o = q->ask.opt; o; o = o->next)
-		opts += 4u + o->len;
-	size_t len = FL_HEADER + q->qname.len + 4u + (q->ask.edns ? 11u : 0) + opts;
-	struct fl_edns padding = { .code = OPT_PADDING, .data = zeros, .next = q->ask.opt };
-	padding.len = (uint16_t)((PAD_BLOCK - (len + 4) % PAD_BLOCK) % PAD_BLOCK);
-	size_t cap = len + 11u + (pad ? 4u + padding.len : 0);
-	uint8_t *buf = cap > UINT16_MAX ? NULL : fl_alloc(q->arena, FL_UP_ROOM + cap);
-	if (!buf)
+	leg->ask.msg = fl_relay_query(q, pad, &leg->ask.len);
+	if (!leg->ask.msg)
 		return false;
-	uint16_t flags = (uint16_t)((q->ask.flags & (FL_RD | FL_AD | FL_CD)) | q->client->opcode << 11);
-	uint16_t edns = (uint16_t)((q->client->edns_flags & 0x7fff) | (q->ask.dnssec_ok ? 0x8000 : 0));
-	leg->ask.msg = buf + FL_UP_ROOM;
-	leg->ask.len = (uint16_t)fl_pack_query(leg->ask.msg, cap, 0, flags, q->qname, q->qtype, q->qclass, q->ask.edns, q->ask.udp_size, edns,
-					       pad ? &padding : q->ask.opt);
 	leg->ask.question = (uint16_t)(q->qname.len + 4u);
 	leg->ask.name = leg->trip->st->mix_case ? q->qname.wire : NULL;
 	leg->ask.done = back;
@@ -208,7 +185,7 @@ static void ask(struct leg *leg, struct fwd_server *v, bool tcp)
 	leg->out = false;
 	leg->back = true;
 	t->asked = v->to;
-	if (!message(leg, may_pad(q, v))) {
+	if (!message(leg, v->conf.kind != FL_UP_DNS && fl_relay_may_pad(q))) {
 		leg->ret = -ENOMEM;
 		return;
 	}
@@ -325,32 +302,9 @@ static void hedge(struct trip *t)
 
 /* ---- what came back ---- */
 
-static void strip_padding(struct fl_message *m)
-{
-	for (struct fl_edns **o = &m->opt; *o;)
-		if ((*o)->code == OPT_PADDING)
-			*o = (*o)->next;
-		else
-			o = &(*o)->next;
-}
-
 static enum fl_verdict relay(struct trip *t)
 {
-	enum { PASSED = FL_AA | FL_TC | FL_RD | FL_RA | FL_AD | FL_CD };
-	struct fl_query *q = t->q;
-	struct leg *leg = t->best;
-	struct fl_message *m = &leg->m;
-	for (unsigned i = 0; i < m->n; i++) {
-		struct fl_name o = m->item[i].owner;
-		if (o.len == q->qname.len && (t->st->mix_case ? fl_name_eq(o, q->qname)
-							      : o.wire == m->qname.wire && !memcmp(o.wire, q->qname.wire, o.len)))
-			m->item[i].owner = q->qname;
-	}
-	if (leg->padded)                /* what the server answers to ours is ours */
-		strip_padding(m);
-	q->res = (struct fl_reply){ .item = m->item, .n = m->n, .cap = m->n, .rcode = m->rcode, .opt = m->opt };
-	q->res.set = m->flags & PASSED;
-	q->res.clear = (uint16_t)~m->flags & PASSED;
+	fl_relay_reply(t->q, &t->best->m, t->st->mix_case, t->best->padded);
 	leave(t);
 	return FL_DONE;
 }
