@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { POOL_MIB = 64, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_CLIENT = 1024, MAX_INFLIGHT = 128, MAX_UNSENT = 1024 * 1024,
+enum { POOL_MIB = 128, POOL_LEAST_MIB = 32, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_CLIENT = 1024, MAX_INFLIGHT = 128, MAX_UNSENT = 1024 * 1024,
        ROUNDS = 4, GRPC_IDLE_S = 600, STREAMS_OF_GO = 250, STREAMS_MOST = 10000 };
 
 /* ---- listeners ---- */
@@ -290,7 +290,8 @@ struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id)
 	static const struct fl_tcp_ops ops = { frame, closed, room };
 	struct fl_shard_x *x = fl_xalloc(sizeof *x);
 	x->server = s;
-	fl_pool_init(&x->pool, (size_t)POOL_MIB << 20);
+	unsigned mib = POOL_MIB / s->process.shards;    /* 50,000 queries of 2 KiB that wait, over all shards */
+	fl_pool_init(&x->pool, (size_t)(mib < POOL_LEAST_MIB ? POOL_LEAST_MIB : mib) << 20);
 	fl_rng_init(&x->rng, 0);
 	x->udp = fl_udp_create();
 	x->sh = (struct fl_shard){ .id = id, .loop = s->inline_shard ? s->loop : fl_loop_create(), .pool = &x->pool, .rng = &x->rng };

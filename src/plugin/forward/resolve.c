@@ -118,15 +118,42 @@ static int by_resolver(struct fl_arena *a, struct fl_str host, const struct fl_s
 	return *naddr ? 0 : -ENOENT;
 }
 
+/* The C library does not find a name with a final dot in its hosts file; Go does. */
+static void by_hosts_file(struct fl_arena *a, struct fl_str host, struct fl_str *addr, unsigned *n)
+{
+	struct fl_str text, line, word, ip;
+	struct fl_addr x;
+	host.n -= host.n && host.p[host.n - 1] == '.';
+	if (fl_conf_read(a, "/etc/hosts", &text))
+		return;
+	while (text.n && *n < ADDRS) {
+		text = fl_str_cut(text, '\n', &line);
+		fl_str_cut(line, '#', &line);
+		for (size_t i = 0; i < line.n; i++)
+			if (line.p[i] == '\t')
+				((char *)(uintptr_t)line.p)[i] = ' ';
+		bool named = false;
+		for (line = fl_str_trim(fl_str_cut(fl_str_trim(line), ' ', &ip)); line.n && !named; line = fl_str_trim(line)) {
+			line = fl_str_cut(line, ' ', &word);
+			named = fl_str_ieq(word, host);
+		}
+		if (named && fl_addr_parse(ip, &x))
+			addr[(*n)++] = fl_arena_str(a, ip);
+	}
+}
+
 /* With a final dot: no search list. */
 static int by_system(struct fl_arena *a, struct fl_str host, struct fl_str **addr, unsigned *naddr, char *why, size_t cap)
 {
 	struct addrinfo hint = { .ai_socktype = SOCK_DGRAM }, *list = NULL;
 	bool dot = host.n && host.p[host.n - 1] == '.';
 	const char *name = fl_arena_printf(a, "%.*s%s", FL_FMT(host), dot ? "" : ".").p;
-	int ret = getaddrinfo(name, NULL, &hint, &list);
 	*addr = fl_zalloc(a, ADDRS * sizeof **addr);
 	*naddr = 0;
+	by_hosts_file(a, host, *addr, naddr);
+	if (*naddr)
+		return 0;
+	int ret = getaddrinfo(name, NULL, &hint, &list);
 	for (struct addrinfo *i = list; !ret && i && *naddr < ADDRS; i = i->ai_next) {
 		char text[46];
 		struct fl_addr x = { .len = i->ai_family == AF_INET ? 4 : 16 };

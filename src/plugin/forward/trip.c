@@ -7,7 +7,7 @@
 
 /* A client's resolver waits 5 s; CoreDNS would try until 6 s with two upstreams (plugin/forward/forward.go). */
 #define BUDGET_NS (4500 * FL_MS)
-enum { EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24 };
+enum { EDE_OTHER = 0, EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24 };
 
 /* A question that is out, or came back. */
 struct leg {
@@ -321,13 +321,12 @@ static const char *in_short(struct trip *t)
 static enum fl_verdict give_up(struct trip *t)
 {
 	struct fl_query *q = t->q;
-	const char *text = in_short(t);
+	bool full = t->ret == -ENOMEM;  /* a reply, most likely, that unpacks to more than a query may hold */
+	const char *text = full ? "no memory for the reply" : in_short(t);
 	leave(t);
-	if (t->ret == -ENOMEM)
-		return fl_yield(q, -ENOMEM);
-	enum fl_verdict v = fl_fail(q, FL_SERVFAIL, t->why ? t->why : "no healthy proxies");
+	enum fl_verdict v = fl_fail(q, FL_SERVFAIL, full ? text : t->why ? t->why : "no healthy proxies");
 	q->res.has_ede = true;
-	q->res.ede = t->ret && t->ret != -ETIMEDOUT ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
+	q->res.ede = full ? EDE_OTHER : t->ret && t->ret != -ETIMEDOUT ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
 	q->res.ede_text = text;
 	return v;
 }
