@@ -1,5 +1,5 @@
 """tls:// listeners and plugin tls from outside: pipelining, client certificates, certificates that change under load, bad clients."""
-import shutil, socket, ssl, struct, subprocess, threading, time
+import shutil, socket, ssl, subprocess, threading, time
 import dns.flags, dns.message, dns.rcode, dns.rdatatype
 import pytest
 from server import Server
