@@ -27,6 +27,7 @@ struct fl_tls_session {
 	const struct fl_tls_wire *wire;
 	void *arg;
 	bool open;                              /* the handshake is done and nothing failed since */
+	bool ended;                             /* nothing more will come: GnuTLS says "again" in the middle of a record */
 	int error;                              /* GnuTLS's last */
 };
 
@@ -343,7 +344,9 @@ static ssize_t told(struct fl_tls_session *t, ssize_t n)
 static ssize_t pull(gnutls_transport_ptr_t arg, void *to, size_t n)
 {
 	struct fl_tls_session *t = arg;
-	return told(t, t->wire->pull(t->arg, to, n));
+	ssize_t got = t->wire->pull(t->arg, to, n);
+	t->ended = t->ended || !got;
+	return told(t, got);
 }
 
 static ssize_t push(gnutls_transport_ptr_t arg, const void *from, size_t n)
@@ -403,10 +406,10 @@ int fl_tls_session_handshake(struct fl_tls_session *t)
 	do
 		ret = gnutls_handshake(t->s);
 	while (ret < 0 && ret != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(ret));
-	if (ret == GNUTLS_E_AGAIN)
+	if (ret == GNUTLS_E_AGAIN && !t->ended)
 		return -EAGAIN;
 	if (ret < 0) {
-		t->error = ret;
+		t->error = ret == GNUTLS_E_AGAIN ? GNUTLS_E_PREMATURE_TERMINATION : ret;
 		gnutls_alert_send_appropriate(t->s, ret);
 		return -EPROTO;
 	}
@@ -440,8 +443,8 @@ ssize_t fl_tls_session_read(struct fl_tls_session *t, void *to, size_t n)
 		ssize_t got = gnutls_record_recv(t->s, to, n);
 		if (got >= 0)
 			return got;
-		if (got == GNUTLS_E_AGAIN)
-			return -EAGAIN;
+		if (got == GNUTLS_E_AGAIN || (got == GNUTLS_E_PREMATURE_TERMINATION && t->ended))
+			return t->ended ? 0 : -EAGAIN;          /* without a goodbye: messages have lengths of their own */
 		if (got == GNUTLS_E_REHANDSHAKE)                /* TLS 1.2: refused, and that ends it: the peer may go on asking */
 			return failed(t, got);
 		if (gnutls_error_is_fatal((int)got)) {

@@ -217,7 +217,9 @@ static void test_garbage(void **state)
 		put(&up, bad[i], strlen(bad[i]));
 		up.end = true;
 		struct fl_tls_session *t = fl_tls_session_create(fl_tls_host_now(h), NULL, false, &wire, NULL);
-		assert_int_equal(fl_tls_session_handshake(t), -EPROTO);
+		int ret = fl_tls_session_handshake(t);
+		if (ret != -EPROTO)
+			fail_msg("%s: %d", bad[i], ret);
 		fl_tls_session_destroy(t, true);
 	}
 	client("TLS1.3", NULL, NULL);           /* and in the middle of a good one */
