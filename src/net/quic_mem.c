@@ -1,0 +1,47 @@
+/* Counted memory: each piece knows its size, so that what a connection holds is known and bounded. */
+#include "net/quic_int.h"
+#include <stdlib.h>
+
+struct head { _Alignas(16) size_t n; };
+
+void *fl_quic_resize(void *mem, void *p, size_t n)
+{
+	struct fl_quic_mem *m = mem;
+	struct head *h = p ? (struct head *)p - 1 : NULL;
+	size_t had = h ? h->n : 0, want = n ? n + sizeof *h : 0;
+	if (want > had && (m->used + want - had > m->limit || m->all->used + want - had > m->all->limit))
+		return NULL;
+	if (!n) {
+		free(h);
+		h = NULL;
+	} else if (!(h = realloc(h, want))) {
+		return NULL;
+	} else {
+		h->n = want;
+	}
+	m->used += want - had;
+	m->all->used += want - had;
+	return h ? h + 1 : NULL;
+}
+
+static void *get(size_t n, void *mem) { return fl_quic_resize(mem, NULL, n ? n : 1); }
+
+static void put(void *p, void *mem)
+{
+	if (p)
+		fl_quic_resize(mem, p, 0);
+}
+
+static void *get_zeroed(size_t n, size_t size, void *mem)
+{
+	size_t bytes;
+	void *p = __builtin_mul_overflow(n, size, &bytes) ? NULL : get(bytes, mem);
+	return p ? memset(p, 0, bytes) : NULL;
+}
+
+static void *resize(void *p, size_t n, void *mem) { return fl_quic_resize(mem, p, n ? n : 1); }
+
+void fl_quic_mem_init(struct fl_quic_mem *m, size_t limit, struct fl_quic_budget *all)
+{
+	*m = (struct fl_quic_mem){ .ng = { m, get, put, get_zeroed, resize }, .limit = limit, .all = all };
+}

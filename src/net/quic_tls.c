@@ -1,0 +1,42 @@
+/* TLS 1.3 for QUIC: GnuTLS sessions that ngtcp2 feeds. */
+#include "net/quic_int.h"
+
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:%DISABLE_TLS13_COMPAT_MODE"
+
+int fl_quic_tls_open(struct fl_quic_conn *c, bool server, int (*prepare)(void *arg, gnutls_session_t s), void *arg)
+{
+	static const gnutls_datum_t doq = { (unsigned char *)(uintptr_t) "doq", 3 };
+	int ret = gnutls_init(&c->tls, server ? GNUTLS_SERVER : GNUTLS_CLIENT);
+	if (ret < 0) {
+		c->tls = NULL;
+		return ret;
+	}
+	if ((ret = gnutls_priority_set_direct(c->tls, PRIORITY, NULL)) < 0 ||
+	    (ret = gnutls_alpn_set_protocols(c->tls, &doq, 1, GNUTLS_ALPN_MANDATORY)) < 0 || (ret = prepare(arg, c->tls)) < 0)
+		return ret;
+	gnutls_session_set_ptr(c->tls, &c->ref);
+	if (server ? ngtcp2_crypto_gnutls_configure_server_session(c->tls) : ngtcp2_crypto_gnutls_configure_client_session(c->tls))
+		return GNUTLS_E_INTERNAL_ERROR;
+	ngtcp2_conn_set_tls_native_handle(c->ng, c->tls);
+	return 0;
+}
+
+const char *fl_quic_tls_refusal(struct fl_quic_conn *c)
+{
+	unsigned status = gnutls_session_get_verify_cert_status(c->tls);
+	if (status == (unsigned)-1 || !status)
+		return "tls: handshake failure";
+	if (status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNER_NOT_CA | GNUTLS_CERT_SIGNATURE_FAILURE))
+		return "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+	if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED))
+		return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
+	if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
+		return "tls: failed to verify certificate: x509: certificate is not valid for the server's name";
+	return "tls: failed to verify certificate";
+}
+
+const char *fl_quic_alert_text(unsigned alert)
+{
+	const char *text = gnutls_alert_get_name((gnutls_alert_description_t)alert);
+	return text ? text : "unknown alert";
+}

@@ -1,0 +1,420 @@
+/* DNS over QUIC: a client that keeps to none of RFC 9250's rules, and what the server makes of it. */
+#include "quic_world.h"
+#include "net/quic_int.h"
+
+/* The client: a connection with streams written by hand. */
+static struct fl_quic_conn c;
+static struct fl_quic_budget budget;
+static struct fl_io io;
+static struct sockaddr_in me;
+static uint8_t out[FL_QUIC_DATAGRAM];
+static unsigned messages, resets, closed_streams, new_ids;
+static uint64_t reset_code;
+
+static void on_message(struct fl_quic_stream *s, struct fl_str msg)
+{
+	(void)s;
+	(void)msg;
+	messages++;
+}
+
+static void on_reset(struct fl_quic_stream *s, uint64_t code)
+{
+	(void)s;
+	resets++;
+	reset_code = code;
+}
+
+static void on_stream_gone(struct fl_quic_stream *s)
+{
+	(void)s;
+	closed_streams++;
+}
+
+static bool on_opened(struct fl_quic_stream *s) { return s != NULL; }
+static void on_handshaked(struct fl_quic_conn *x) { (void)x; }
+
+static int on_new_cid(struct fl_quic_conn *x, ngtcp2_cid *cid, uint8_t *token)
+{
+	(void)x;
+	(void)cid;
+	new_ids++;
+	return gnutls_rnd(GNUTLS_RND_NONCE, token, NGTCP2_STATELESS_RESET_TOKENLEN);
+}
+
+static void on_old_cid(struct fl_quic_conn *x, const ngtcp2_cid *cid)
+{
+	(void)x;
+	(void)cid;
+}
+
+static uint8_t *on_room(struct fl_quic_conn *x)
+{
+	(void)x;
+	return out;
+}
+
+static void on_send(struct fl_quic_conn *x, const ngtcp2_path *path, size_t n)
+{
+	(void)x;
+	(void)path;
+	sendto(io.fd, out, n, 0, (struct sockaddr *)&server_at, sizeof server_at);
+}
+
+static void on_expired(struct fl_quic_conn *x) { fl_quic_conn_write(x); }
+
+static const struct fl_quic_side side = { on_message, on_reset, on_stream_gone, on_opened, on_handshaked, NULL, on_new_cid, on_old_cid,
+					  on_room, on_send, on_expired };
+
+static int tls(void *arg, gnutls_session_t s)
+{
+	(void)arg;
+	return gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, client_cred);
+}
+
+static void path_of(ngtcp2_path_storage *ps)
+{
+	ngtcp2_path_storage_init(ps, (struct sockaddr *)&me, sizeof me, (struct sockaddr *)&server_at, sizeof server_at, NULL);
+}
+
+static void readable(struct fl_io *x, uint32_t events)
+{
+	uint8_t in[4096];
+	ngtcp2_path_storage ps;
+	ssize_t n;
+	(void)events;
+	path_of(&ps);
+	while ((n = recv(x->fd, in, sizeof in, MSG_DONTWAIT)) > 0 && c.state != FL_QUIC_OVER) {
+		int ret = fl_quic_conn_read(&c, &ps.path, in, (size_t)n);
+		if (ret)
+			fl_quic_conn_failed(&c, ret);
+	}
+	fl_quic_conn_write(&c);
+}
+
+static int set_up(void **state)
+{
+	ngtcp2_settings settings;
+	ngtcp2_transport_params params;
+	ngtcp2_path_storage ps;
+	ngtcp2_cid dcid = { .datalen = 8 }, scid = { .datalen = 8 };
+	(void)state;
+	world_open();
+	messages = resets = closed_streams = new_ids = 0;
+	c = (struct fl_quic_conn){ 0 };
+	budget = (struct fl_quic_budget){ .limit = 1 << 26 };
+	io = (struct fl_io){ .fd = bound(&me), .fn = readable };
+	fl_loop_add(loop, &io, EPOLLIN);
+	fl_quic_conn_init(&c, loop, &side, &budget);
+	fl_quic_defaults(&c, &settings, &params);
+	params.active_connection_id_limit = 8;
+	params.max_idle_timeout = 300 * FL_SEC;
+	gnutls_rnd(GNUTLS_RND_NONCE, dcid.data, 8);
+	gnutls_rnd(GNUTLS_RND_NONCE, scid.data, 8);
+	path_of(&ps);
+	assert_int_equal(ngtcp2_conn_client_new(&c.ng, &dcid, &scid, &ps.path, NGTCP2_PROTO_VER_V1, &fl_quic_callbacks, &settings, &params,
+						&c.mem.ng, &c), 0);
+	assert_int_equal(fl_quic_tls_open(&c, false, tls, NULL), 0);
+	fl_quic_conn_write(&c);
+	run(FL_SEC);
+	assert_int_equal(c.state, FL_QUIC_OPEN);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fl_quic_conn_free(&c);
+	assert_int_equal(budget.used, 0);
+	fl_loop_del(loop, &io);
+	close(io.fd);
+	world_close();
+	return 0;
+}
+
+static int64_t open_one(void)
+{
+	int64_t id = -1;
+	assert_int_equal(ngtcp2_conn_open_bidi_stream(c.ng, &id, NULL), 0);
+	ngtcp2_conn_set_stream_user_data(c.ng, id, fl_quic_stream_new(&c, id));
+	return id;
+}
+
+/* Bytes on a stream; they stay in memory until the end of the test, for ngtcp2 sends them again from there. */
+static uint8_t store[1 << 20];
+static size_t stored;
+static void put(int64_t id, const void *p, size_t n, bool fin)
+{
+	ngtcp2_path_storage ps;
+	ngtcp2_pkt_info pi;
+	fl_assert(stored + n <= sizeof store);
+	uint8_t *at = memcpy(store + stored, p, n);
+	stored += n;
+	ngtcp2_path_storage_zero(&ps);
+	do {
+		ngtcp2_vec v = { at, n };
+		ngtcp2_ssize took, len = ngtcp2_conn_writev_stream(c.ng, &ps.path, &pi, out, sizeof out, &took,
+								   fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0, id, &v, 1, fl_loop_now(loop));
+		if (len <= 0)
+			return;
+		on_send(&c, NULL, (size_t)len);
+		if (took > 0) {
+			at += took;
+			n -= (size_t)took;
+		}
+	} while (n);
+	ngtcp2_conn_update_pkt_tx_time(c.ng, fl_loop_now(loop));
+}
+
+static const uint8_t query[] = "\0\24\0\0\1\0\0\1\0\0\0\0\0\0\1x\0\0\1\0\1\0";         /* 20 bytes behind their length */
+enum { QUERY = 22 };
+
+static void closed_with(uint64_t code)
+{
+	run(FL_SEC);
+	assert_int_equal(c.state, FL_QUIC_OVER);
+	assert_true(c.app);
+	assert_int_equal(c.code, code);
+	assert_int_equal(errors[code], 1);
+	assert_int_equal(fl_quic_stats(quic).open, 0);
+}
+
+static void test_good(void **state)
+{
+	(void)state;
+	put(open_one(), query, QUERY, true);
+	run(FL_SEC);
+	assert_int_equal(messages, 1);
+	assert_int_equal(closed_streams, 1);
+	int64_t id = open_one();                /* byte by byte */
+	for (unsigned i = 0; i < QUERY; i++) {
+		put(id, query + i, 1, i == QUERY - 1);
+		run(FL_MS);
+	}
+	run(FL_SEC);
+	assert_int_equal(messages, 2);
+	assert_int_equal(closed_streams, 2);
+}
+
+static void test_no_fin(void **state)
+{
+	(void)state;
+	put(open_one(), query, QUERY, false);
+	run(FL_SEC);
+	assert_int_equal(messages, 1);          /* answered without (RFC 9250 lets a server choose) */
+	assert_int_equal(c.state, FL_QUIC_OPEN);
+	put(open_one(), query, QUERY, true);
+	run(FL_SEC);
+	assert_int_equal(messages, 2);
+}
+
+static void test_two_queries(void **state)
+{
+	uint8_t two[2 * QUERY];
+	(void)state;
+	memcpy(two, query, QUERY);
+	memcpy(two + QUERY, query, QUERY);
+	put(open_one(), two, sizeof two, true);
+	closed_with(FL_DOQ_PROTOCOL_ERROR);
+	assert_int_equal(messages, 0);
+}
+
+static void test_second_query_later(void **state)
+{
+	(void)state;
+	int64_t id = open_one();
+	put(id, query, QUERY, false);
+	run(FL_SEC);
+	assert_int_equal(messages, 1);
+	put(id, query, QUERY, true);
+	closed_with(FL_DOQ_PROTOCOL_ERROR);
+}
+
+static void test_early_fin(void **state)
+{
+	(void)state;
+	put(open_one(), query, QUERY - 1, true);
+	closed_with(FL_DOQ_PROTOCOL_ERROR);
+}
+
+static void test_fin_alone(void **state)
+{
+	(void)state;
+	put(open_one(), "", 0, true);
+	closed_with(FL_DOQ_PROTOCOL_ERROR);
+}
+
+static void test_length_zero(void **state)
+{
+	(void)state;
+	put(open_one(), "\0\0", 2, true);
+	closed_with(FL_DOQ_PROTOCOL_ERROR);
+}
+
+static void test_message_id(void **state)
+{
+	uint8_t bad[QUERY];
+	(void)state;
+	memcpy(bad, query, QUERY);
+	bad[3] = 1;
+	put(open_one(), bad, QUERY, true);
+	closed_with(FL_DOQ_PROTOCOL_ERROR);
+}
+
+static void test_stalled(void **state)
+{
+	(void)state;
+	int64_t id = open_one();
+	put(id, query, 5, false);
+	run(2 * FL_SEC);
+	put(open_one(), query, QUERY, true);    /* others go on */
+	run(2 * FL_SEC);
+	assert_int_equal(resets, 1);
+	assert_int_equal(reset_code, FL_DOQ_INTERNAL_ERROR);
+	assert_int_equal(errors[1], 1);
+	assert_int_equal(messages, 1);
+	assert_int_equal(fl_quic_stats(quic).stalled, 1);
+	assert_int_equal(c.state, FL_QUIC_OPEN);
+	put(id, query + 5, QUERY - 5, true);    /* too late, but no offence */
+	run(FL_SEC);
+	assert_int_equal(messages, 1);
+	assert_int_equal(closed_streams, 2);
+}
+
+static void test_client_resets(void **state)
+{
+	(void)state;
+	int64_t id = open_one();
+	put(id, query, 5, false);
+	run(FL_SEC / 10);
+	ngtcp2_conn_shutdown_stream_write(c.ng, id, FL_DOQ_REQUEST_CANCELLED);
+	fl_quic_conn_write(&c);
+	run(FL_SEC);
+	assert_int_equal(resets, 1);            /* our half ends as well */
+	assert_int_equal(closed_streams, 1);
+	assert_int_equal(errors[1], 1);
+	put(open_one(), query, QUERY, true);
+	run(FL_SEC);
+	assert_int_equal(messages, 1);
+}
+
+/* All streams that it may have, and no end on any: it could ask nothing more, and is let go after a while. */
+static void test_dangling(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 256; i++) {
+		put(open_one(), query, QUERY, false);
+		run(FL_MS);
+	}
+	run(FL_SEC);
+	assert_int_equal(messages, 256);
+	int64_t id;
+	assert_int_equal(ngtcp2_conn_open_bidi_stream(c.ng, &id, NULL), NGTCP2_ERR_STREAM_ID_BLOCKED);
+	ngtcp2_conn_set_keep_alive_timeout(c.ng, FL_SEC);       /* not idle */
+	fl_quic_conn_write(&c);
+	for (unsigned i = 0; i < 30 && c.state == FL_QUIC_OPEN; i++)
+		run(FL_SEC);
+	closed_with(FL_DOQ_EXCESSIVE_LOAD);
+}
+
+/* Queries that are cancelled before they can be answered, for ever. */
+static void test_rapid_cancel(void **state)
+{
+	(void)state;
+	hold = true;
+	unsigned i;
+	for (i = 0; i < HELD && c.state == FL_QUIC_OPEN; i++) {
+		int64_t id = open_one();
+		put(id, query, QUERY, true);
+		run(FL_MS);
+		ngtcp2_conn_shutdown_stream(c.ng, id, FL_DOQ_REQUEST_CANCELLED);
+		fl_quic_conn_write(&c);
+		run(FL_MS);
+	}
+	assert_in_range(i, 200, 300);
+	closed_with(FL_DOQ_EXCESSIVE_LOAD);
+	assert_int_equal(ngone, nheld);
+}
+
+/* Large answers that it does not let out: what waits for it has a limit. */
+static void test_unread(void **state)
+{
+	(void)state;
+	hold = true;
+	unsigned n = 0;
+	for (unsigned i = 0; i < 200; i++, n++)
+		put(open_one(), query, QUERY, true);
+	run(FL_SEC);
+	assert_int_equal(nheld, n);
+	fl_loop_del(loop, &io);                 /* it goes deaf */
+	answer_size = 65535;
+	for (unsigned i = 0; i < nheld; i++)
+		if (held[i])
+			give(held[i], query + 2, QUERY - 2);
+	run(FL_SEC);
+	assert_int_equal(fl_quic_stats(quic).open, 0);
+	assert_int_equal(errors[FL_DOQ_EXCESSIVE_LOAD], 1);
+}
+
+static void test_unidirectional(void **state)
+{
+	int64_t id;
+	(void)state;
+	assert_int_equal(ngtcp2_conn_open_uni_stream(c.ng, &id, NULL), NGTCP2_ERR_STREAM_ID_BLOCKED);   /* none is allowed */
+}
+
+/* The longest message on each of many streams, none of them whole: bounded by the connection's memory. */
+static void test_hoard(void **state)
+{
+	static uint8_t part[65000] = { 0xff, 0xff };
+	(void)state;
+	for (unsigned i = 0; i < 60 && c.state == FL_QUIC_OPEN; i++) {
+		int64_t id = open_one();
+		for (unsigned at = 0; at < 65000 && c.state == FL_QUIC_OPEN; at += 1000) {
+			stored = 0;             /* nothing is lost here */
+			put(id, part + at, 1000, false);
+			run(FL_MS);
+		}
+	}
+	closed_with(FL_DOQ_EXCESSIVE_LOAD);
+}
+
+static void test_migrate(void **state)
+{
+	(void)state;
+	struct sockaddr_in was = me;
+	int old = io.fd;
+	fl_loop_del(loop, &io);
+	io.fd = bound(&me);                     /* as a NAT that forgot: the same shard still knows the connection */
+	fl_loop_add(loop, &io, EPOLLIN);
+	me = was;
+	put(open_one(), query, QUERY, true);
+	run(FL_SEC);
+	assert_int_equal(messages, 1);
+	close(old);
+}
+
+static void test_idle(void **state)
+{
+	(void)state;
+	run(11 * FL_SEC);
+	assert_int_equal(fl_quic_stats(quic).open, 0);
+	assert_int_equal(fl_quic_stats(quic).timed_out, 1);
+}
+
+static int fresh(void **state)
+{
+	stored = 0;
+	return set_up(state);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(test_good), T(test_no_fin), T(test_two_queries), T(test_second_query_later), T(test_early_fin), T(test_fin_alone),
+		T(test_length_zero), T(test_message_id), T(test_stalled), T(test_client_resets), T(test_dangling), T(test_rapid_cancel),
+		T(test_unread), T(test_unidirectional), T(test_hoard), T(test_migrate), T(test_idle),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
