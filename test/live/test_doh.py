@@ -397,7 +397,10 @@ def test_max_connections():
     with doh("https {\n max_connections 3\n }\n whoami") as srv:
         clients = []
         for _ in range(6):
-            c = client(srv)
+            try:
+                c = client(srv)
+            except (ConnectionError, ssl.SSLError):                     # a shard without a connection of its own to close: this one goes
+                continue
             assert c.wait(c.send("GET", get(query("example.org"))))[0][":status"] == "200"
             clients.append(c)
         srv.wait_metric('fairlead_tcp_connections_closed_total{reason="limit"}', 1)

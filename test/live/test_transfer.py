@@ -6,6 +6,9 @@ from server import Server, frame, peak_rss_kb
 SERVICES = 12000
 COREFILE = """.:{port} {
     bind 127.0.0.1
+    timeouts {
+        write 60s
+    }
     transfer cluster.local {
         to *
     }

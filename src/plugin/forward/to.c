@@ -22,7 +22,7 @@ static void old_names(const struct fwd_server *v)
 	static const struct fl_metric_def took = { .name = "coredns_forward_request_duration_seconds", .kind = FL_HISTOGRAM,
 		.help = "Histogram of the time each request took.", .buckets = buckets, .nbuckets = FL_COUNT(buckets),
 		.labels = { "to", "rcode" } };
-	static const struct fl_metric_def hits = { .name = "coredns_forward_conn_cache_hits_total", .kind = FL_COUNTER,
+	static const struct fl_metric_def hits = { .name = "coredns_forward_conn_cache_hits_total", .kind = FL_COUNTER, .always = true,
 		.help = "Counter of connection cache hits per upstream and protocol.", .labels = { "to", "proto" } };
 	static const struct fl_metric_def misses = { .name = "coredns_forward_conn_cache_misses_total", .kind = FL_COUNTER,
 		.help = "Counter of connection cache misses per upstream and protocol.", .labels = { "to", "proto" } };
