@@ -2,6 +2,7 @@
 #include "dns/chain.h"
 #include "base/err.h"
 #include <errno.h>
+#include <limits.h>
 
 enum { SERVFAIL = FL_SERVFAIL, REFUSED = FL_REFUSED };
 
@@ -218,11 +219,18 @@ static void cancel(struct fl_query *q)
 	run_deferred(q);
 }
 
+/* Written by its shard alone; the main thread looks when it stops. */
+static void count_parked(const struct fl_query *root, unsigned by)
+{
+	unsigned *n = &root->chain->parked[root->shard->id];
+	__atomic_store_n(n, *n + by, __ATOMIC_RELAXED);
+}
+
 static void put(struct fl_query *root)
 {
 	run_deferred(root);
 	if (root->counted)
-		--root->chain->parked[root->shard->id];
+		count_parked(root, UINT_MAX);
 	root->serial++;
 	root->shard->block_put(root);
 }
@@ -232,7 +240,7 @@ static void keep_generation(struct fl_query *root)
 	if (root->counted)
 		return;
 	root->counted = true;
-	++root->chain->parked[root->shard->id];
+	count_parked(root, 1);
 }
 
 void fl_chain_hold(struct fl_query *root)
