@@ -4,7 +4,7 @@
 
 /* One question to a server and what came of it. Octets are for the call only. */
 struct fl_tap_exchange {
-	struct fl_addr to; uint16_t to_port;
+	struct fl_addr from, to; uint16_t from_port, to_port;   /* from: our own; len 0: not known */
 	bool tcp;
 	uint64_t ago_ns;                /* when it was asked, before now */
 	const uint8_t *query, *reply;   /* reply NULL: none came */

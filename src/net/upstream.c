@@ -291,6 +291,7 @@ void fl_up_finish(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 {
 	struct fl_up_sock *s = a->sock;
 	uint64_t serial = s ? s->serial : 0;
+	a->fd = s ? s->io.fd : -1;
 	fl_up_unlink(a);
 	fl_timer_clear(a->up->net->loop, &a->timer);
 	a->done(a, ret, msg, n);        /* a may be gone */

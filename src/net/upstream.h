@@ -49,6 +49,7 @@ struct fl_up_ask {
 	void (*done)(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n);
 	/* to look at */
 	bool tcp, reused;       /* how it went out; on a socket that was open */
+	int fd;                 /* in done(): the socket, for getsockname(); -1: it had none */
 	/* upstream.c's own */
 	bool unsent, again;
 	uint16_t id;

@@ -171,6 +171,7 @@ def test_what_clients_and_upstreams_say(tmp_path):
             assert cr.response == reply and cr.query is None and cr.response_time >= cr.query_time == cq.query_time
             assert cq.client == cr.client and cq.client[0] == bytes([127, 0, 0, 1]) and cq.client[1]
             assert fq.server == fr.server == (bytes([127, 0, 0, 1]), port)
+            assert fq.client == fr.client and fq.client[0] == bytes([127, 0, 0, 1]) and fq.client[1] not in (0, port, cq.client[1])
             assert dns.message.from_wire(fq.query).question == dns.message.from_wire(wire).question
             assert dns.message.from_wire(fr.response).rcode() == dns.rcode.NXDOMAIN
             s.tcp([wire])

@@ -229,7 +229,8 @@ static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 static void forwarded(void *inst, struct fl_query *q, const struct fl_tap_exchange *x)
 {
 	uint64_t now = fl_clock_wall_ns();
-	struct dnstap_event ev = { .type = DNSTAP_FORWARDER_QUERY, .tcp = x->tcp, .to = x->to, .to_port = x->to_port, .query_ns = now - x->ago_ns };
+	struct dnstap_event ev = { .type = DNSTAP_FORWARDER_QUERY, .tcp = x->tcp, .from = x->from, .from_port = x->from_port, .to = x->to,
+				   .to_port = x->to_port, .query_ns = now - x->ago_ns };
 	emit(inst, q, &ev, x->query, x->nquery);
 	if (!x->reply)
 		return;
