@@ -1,6 +1,6 @@
 # A few verbs over meson. `make` builds build/fairlead; `make demo` and `make test` do all the set-up themselves.
 BUILD ?= build
-.PHONY: all build asan tsan fuzz check test demo bench man faults clean deps image deb
+.PHONY: all build asan tsan fuzz check test demo bench man faults clean deps image agnhost-image deb
 
 all: build
 
@@ -53,7 +53,13 @@ image:
 	@$(MAKE) --no-print-directory build
 	@tools/image --binary $(BUILD)/fairlead --out $(BUILD)/fairlead-image.tar
 
-# The Debian package: build/fairlead_VERSION_ARCH.deb
+# The tools as an image that stands in for the Kubernetes tests' agnhost: build/agnhost-image.tar
+agnhost-image:
+	@tools/deps image
+	@$(MAKE) --no-print-directory build
+	@tools/image --agnhost --binary $(BUILD)/fairctl --out $(BUILD)/agnhost-image.tar
+
+# The Debian packages: build/fairlead_VERSION_ARCH.deb, build/fairctl_VERSION_ARCH.deb
 deb:
 	@tools/deps deb
 	@$(MAKE) --no-print-directory build

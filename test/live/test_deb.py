@@ -5,14 +5,22 @@ from server import BINARY, ROOT
 
 
 @pytest.fixture(scope="module")
-def deb(tmp_path_factory):
+def both(tmp_path_factory):
     out = tmp_path_factory.mktemp("deb")
     if "asan" in BINARY or "tsan" in BINARY:
         pytest.skip("a build with sanitizers is not packed")
     subprocess.run([ROOT / "tools/deb", "--binary", BINARY, "--out", out], check=True)
-    package, = out.glob("fairlead_*.deb")
-    subprocess.run(["dpkg-deb", "-R", package, out / "tree"], check=True)
-    return package, out / "tree"
+    found = {}
+    for name in ("fairlead", "fairctl"):
+        package, = out.glob(name + "_*.deb")
+        subprocess.run(["dpkg-deb", "-R", package, out / name], check=True)
+        found[name] = package, out / name
+    return found
+
+
+@pytest.fixture(scope="module")
+def deb(both):
+    return both["fairlead"]
 
 
 def test_control(deb):
@@ -45,11 +53,25 @@ def test_it_works(deb):
         subprocess.run(["sh", "-n", tree / "DEBIAN" / script], check=True)
 
 
-def test_lintian(deb):
+@pytest.mark.parametrize("name", ["fairlead", "fairctl"])
+def test_lintian(both, name):
     if not shutil.which("lintian"):
         pytest.skip("no lintian")
-    p = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", str(deb[0])], capture_output=True, text=True)
+    p = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", str(both[name][0])], capture_output=True, text=True)
     assert p.returncode == 0, p.stdout
+
+
+def test_fairctl(both):
+    tree = both["fairctl"][1]
+    field = dict(re.findall(r"^(\S+): (.*)$", (tree / "DEBIAN/control").read_text(), re.M))
+    assert field["Package"] == "fairctl" and field["Source"] == "fairlead" and "libgnutls30" in field["Depends"]
+    assert not (tree / "DEBIAN/conffiles").exists() and not (tree / "DEBIAN/postinst").exists()
+    said = subprocess.run([tree / "usr/bin/fairctl", "help"], capture_output=True, text=True).stdout
+    for name in re.findall(r"^  (\S+)  ", said, re.M):
+        assert (tree / f"usr/share/man/man1/fairctl-{name}.1.gz").exists()
+    assert (tree / "usr/share/man/man1/fairctl.1.gz").exists()
+    bash, zsh = tree / "usr/share/bash-completion/completions/fairctl", tree / "usr/share/zsh/vendor-completions/_fairctl"
+    assert "complete -o filenames -F _fairctl fairctl" in bash.read_text() and zsh.read_text().startswith("#compdef fairctl\n")
 
 
 def test_the_manual_names_every_flag():

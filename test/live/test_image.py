@@ -116,3 +116,43 @@ def test_it_runs_as_a_pod(image, tmp_path, overlay, custom):
     assert st["Seccomp"] == ["2"]
     assert st["CapEff"] == st["CapPrm"] == st["CapBnd"] == [only] and st["CapAmb"] == st["CapInh"] == ["0" * 16]
     assert "secret-token" not in p.stderr
+
+
+@pytest.fixture(scope="module")
+def agnhost(tmp_path_factory):
+    d = tmp_path_factory.mktemp("agnhost")
+    if "asan" in BINARY or "tsan" in BINARY:
+        pytest.skip("a build with sanitizers is no image")
+    for name in ("image.tar", "again.tar"):
+        subprocess.run([ROOT / "tools/image", "--agnhost", "--binary", pathlib.Path(BINARY).parent / "fairctl", "--out", d / name], check=True)
+    with tarfile.open(d / "image.tar") as tar:
+        return d, {m.name: tar.extractfile(m).read() for m in tar.getmembers()}
+
+
+def test_agnhost_archive(agnhost):
+    d, files = agnhost
+    assert (d / "image.tar").read_bytes() == (d / "again.tar").read_bytes()
+    _, config, layer = parts(files)
+    assert config["config"]["Entrypoint"] == ["/agnhost"] and config["config"]["Cmd"] == ["pause"] and "User" not in config["config"]
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        members = {m.name: m for m in tar.getmembers()}
+    for name, target in [("agnhost", "usr/bin/fairctl"), ("usr/bin/nslookup", "fairctl"), ("usr/bin/sleep", "fairctl"), ("usr/bin/sh", "dash")]:
+        assert members[name].issym() and members[name].linkname == target
+    assert members["usr/bin/dash"].mode == 0o755 and "usr/share/doc/dash/copyright" in members and "usr/sbin/fairlead" not in members
+
+
+def test_agnhost_runs(agnhost, tmp_path):
+    """In a root of its own: the shell, the links, the libraries are all there."""
+    if os.geteuid():
+        pytest.skip("chroot needs root")
+    unpack(parts(agnhost[1])[2], tmp_path)
+    (tmp_path / "etc/resolv.conf").write_text("search a.example b.example\nnameserver 127.0.0.1\n")
+
+    def inside(*args):
+        p = subprocess.run([shutil.which("chroot"), str(tmp_path), *args], capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin"})
+        return p.returncode, p.stdout
+    assert inside("/agnhost", "dns-suffix") == (0, "a.example,b.example\n")
+    assert inside("/bin/sh", "-c", "sleep 0 && agnhost dns-server-list") == (0, "127.0.0.1\n")
+    code, out = inside("nslookup", "-port=1", "-timeout=1", "x", "127.0.0.1")
+    assert code == 1 and out.endswith(";; no servers could be reached\n\n")
+    assert inside("fairctl", "query", "--server", "tls://127.0.0.1:1", "x", "A")[0] == 1
