@@ -8,6 +8,7 @@
  * One thread, one command a process: memory need not be freed, but what grows with the input should be. */
 #pragma once
 #include "base/err.h"
+#include "base/mem.h"
 #include <cjson/cJSON.h>
 
 struct ctl;
@@ -65,6 +66,8 @@ void ctl_warn(const struct ctl *c, const char *fmt, ...) __attribute__((format(p
 
 /* ---- input and output ---- */
 
+/* A copy in the arena of a text that ctl_read() gave, which is freed. */
+struct fl_str ctl_keep(struct fl_arena *a, struct fl_str text);
 /* The whole file ("-": standard input) of at most 64 MiB; free() text.p. 0, or 1 after "open PATH: no such file or directory". */
 int ctl_read(const struct ctl *c, const char *path, struct fl_str *text);
 /* Every document of a YAML or JSON text, List kinds unrolled, as trees for the call; non-zero from fn stops with that. 0, fn's, or 1

@@ -33,8 +33,11 @@ static int run(struct ctl *c)
 	struct fl_err e;
 	struct fl_words given = ctl_list(&a, ctl_text(c, "pod-ip")), ips = { 0 };
 	const char *bad = ctl_addresses(&a, &given, &ips), *path = ctl_text(c, "node-hosts");
-	if (bad)
-		return ctl_misuse(c, "--pod-ip: \"%s\" is no IP address", bad);
+	if (bad) {
+		int ret = ctl_misuse(c, "--pod-ip: \"%s\" is no IP address", bad);
+		fl_arena_finish(&a);
+		return ret;
+	}
 	int ret = ctl_pod_read(c, &a, &pod);
 	if (!ret && ips.n)
 		pod.hosts.ips = ips;

@@ -1,6 +1,5 @@
 /* What goes in and out: files, YAML and JSON documents, JSON on standard output. */
 #include "cmd/fairctl/ctl.h"
-#include "base/mem.h"
 #include "kube/yaml.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +45,13 @@ int ctl_read(const struct ctl *c, const char *path, struct fl_str *text)
 	}
 	*text = (struct fl_str){ buf, n };
 	return 0;
+}
+
+struct fl_str ctl_keep(struct fl_arena *a, struct fl_str text)
+{
+	struct fl_str copy = fl_arena_str(a, text);
+	free((char *)(uintptr_t)text.p);
+	return copy;
 }
 
 /* ---- documents ---- */

@@ -27,12 +27,13 @@ static int cannot_read(const struct ctl *c, const char *path)
 }
 
 /* What stands behind the first word of the first line that begins with word; single blanks part. */
-static int first_line(const struct ctl *c, const char *word, struct fl_str *rest)
+static int first_line(const struct ctl *c, struct fl_arena *a, const char *word, struct fl_str *rest)
 {
 	struct fl_str text, line;
 	const char *path = ctl_text(c, "resolv-conf");
 	if (ctl_read(c, path, &text))
 		return cannot_read(c, path);
+	text = ctl_keep(a, text);
 	do {
 		bool last = !memchr(text.p, '\n', text.n);
 		text = fl_str_cut(text, '\n', &line);
@@ -48,10 +49,13 @@ static int first_line(const struct ctl *c, const char *word, struct fl_str *rest
 
 static int list(struct ctl *c, const char *word, const char *key)
 {
+	struct fl_arena a = { .limit = 128 << 20 };
 	struct fl_str rest, one;
-	int ret = first_line(c, word, &rest);
-	if (ret)
+	int ret = first_line(c, &a, word, &rest);
+	if (ret) {
+		fl_arena_finish(&a);
 		return ret;
+	}
 	cJSON *json = cJSON_CreateObject(), *array = cJSON_AddArrayToObject(json, key);
 	for (const char *comma = "";; comma = ",") {
 		bool last = !memchr(rest.p, ' ', rest.n);
@@ -65,6 +69,7 @@ static int list(struct ctl *c, const char *word, const char *key)
 		if (last)
 			break;
 	}
+	fl_arena_finish(&a);
 	if (c->json)
 		return ctl_print(c, json);
 	cJSON_Delete(json);
@@ -84,6 +89,7 @@ static int hosts(struct ctl *c)
 	if (c->json) {
 		cJSON *json = cJSON_CreateObject();
 		cJSON_AddItemToObject(json, "hosts", ctl_json_str(text));
+		free((char *)(uintptr_t)text.p);
 		return ctl_print(c, json);
 	}
 	fwrite(text.p, 1, text.n, stdout);

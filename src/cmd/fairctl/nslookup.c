@@ -184,7 +184,7 @@ static int servers(struct look *l)
 	enum ask_how how = l->tcp ? ASK_TCP : ASK_UDP;
 	if (ctl_read(l->c, "/etc/resolv.conf", &text))
 		return 1;
-	text.p = fl_copy(l->a, text.p, text.n);
+	text = ctl_keep(l->a, text);
 	if (resolve_conf(&l->r, text, how, (unsigned)l->port, &e) && !l->server)
 		return ctl_fail(l->c, "%s", e.msg);
 	if (l->server) {

@@ -138,7 +138,7 @@ static int servers(const struct ctl *c, struct resolve *r)
 	if (!ctl_given(c, "server") || ctl_given(c, "resolv-conf")) {
 		if (ctl_read(c, ctl_text(c, "resolv-conf"), &text))
 			return 1;
-		text.p = fl_copy(r->a, text.p, text.n);
+		text = ctl_keep(r->a, text);
 		if (resolve_conf(r, text, how, (unsigned)port, &e))
 			return ctl_fail(c, "%s: %s", ctl_text(c, "resolv-conf"), e.msg);
 	}

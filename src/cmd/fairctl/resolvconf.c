@@ -91,8 +91,11 @@ static int run(struct ctl *c)
 	struct fl_words dns = ctl_list(&a, ctl_text(c, "cluster-dns")), ips = ctl_list(&a, ctl_text(c, "node-ip"));
 	struct fl_node_dns node = { .host = *path ? &host : NULL, .cluster_domain = fl_str(ctl_text(c, "cluster-domain")) };
 	const char *bad = ctl_addresses(&a, &ips, &node.node_ips);
-	if (bad)
-		return ctl_misuse(c, "--node-ip: \"%s\" is no IP address", bad);
+	if (bad) {
+		int ret = ctl_misuse(c, "--node-ip: \"%s\" is no IP address", bad);
+		fl_arena_finish(&a);
+		return ret;
+	}
 	bad = ctl_addresses(&a, &dns, &node.cluster_dns);
 	int ret = ctl_pod_read(c, &a, &pod), line;
 	if (!ret && *path)
