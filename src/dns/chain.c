@@ -451,19 +451,35 @@ known:
 	return m->q.done ? 0 : -EAGAIN;
 }
 
+/* The options of the request, in another arena. */
+static int copy_options(struct fl_arena *a, const struct fl_edns *from, struct fl_edns **to)
+{
+	for (*to = NULL; from; from = from->next, to = &(*to)->next) {
+		struct fl_edns *o = fl_alloc(a, sizeof *o);
+		const uint8_t *data = fl_copy(a, from->data, from->len);
+		if (!o || !data)
+			return -ENOMEM;
+		*o = (struct fl_edns){ from->code, from->len, data, NULL };
+		*to = o;
+	}
+	return 0;
+}
+
 struct fl_query *fl_detach(struct fl_query *q)
 {
 	struct fl_query *d = q->detached ? NULL : q->shard->block_get(q->shard);
 	if (!d)
 		return NULL;
 	struct fl_client *client = fl_copy(d->arena, q->client, sizeof *client);
-	if (!client || new_query(d, q, d->arena, q->qname) ||
+	d->ask = q->ask;
+	if (!client || new_query(d, q, d->arena, q->qname) || copy_options(d->arena, q->ask.opt, &d->ask.opt) ||
 	    !(client->qname.wire = fl_copy(d->arena, client->qname.wire, client->qname.len))) {
 		q->shard->block_put(d);
 		return NULL;
 	}
+	client->packet = NULL;          /* dies with q */
+	client->packet_len = 0;
 	d->client = client;
-	d->ask = q->ask;
 	d->qtype = q->qtype;
 	d->qclass = q->qclass;
 	d->chain = q->chain;
