@@ -165,13 +165,28 @@ struct sim_upstream *sim_upstream_get(struct sim *s, struct fl_str name)
 	return s->upstream = u;
 }
 
+/* The rule for this name and type: a new one, or the old one emptied. */
+static struct sim_rule *rule_named(struct sim *s, struct sim_upstream *u, struct fl_str name, struct fl_str type)
+{
+	struct sim_rule *r = u->rule;
+	while (r && !(fl_str_eq(r->name, name) && fl_str_eq(r->type, type)))
+		r = r->next;
+	struct sim_rule *next = r ? r->next : NULL;
+	if (!r) {
+		r = fl_zalloc(&s->arena, sizeof *r);
+		*u->last = r;
+		u->last = &r->next;
+	}
+	*r = (struct sim_rule){ .name = name, .type = type, .next = next };
+	return r;
+}
+
 /* NAME QNAME TYPE -> EFFECT | RR, RR … [soa]; a record is "TYPE RDATA [ttl N]" of the question, or a whole one in parentheses. */
 int sim_upstream_rule(struct sim *s, struct fl_str line)
 {
 	struct sim_upstream *u = sim_upstream_get(s, sim_word(&line));
-	struct sim_rule *r = fl_zalloc(&s->arena, sizeof *r);
-	r->name = sim_word(&line);
-	r->type = sim_word(&line);
+	struct fl_str name = sim_word(&line);
+	struct sim_rule *r = rule_named(s, u, name, sim_word(&line));
 	if (!fl_str_is(sim_word(&line), "->"))
 		return sim_fail(s, "upstream NAME QNAME TYPE -> EFFECT or records");
 	r->rr = fl_zalloc(&s->arena, 64 * sizeof *r->rr);
@@ -199,7 +214,5 @@ int sim_upstream_rule(struct sim *s, struct fl_str line)
 			r->soa |= fl_str_is(first, "nxdomain") || fl_str_is(first, "nodata");
 		}
 	}
-	*u->last = r;
-	u->last = &r->next;
 	return 0;
 }
