@@ -46,7 +46,7 @@ static bool alias(const struct fl_query *q, struct fl_name owner, struct fl_name
 	return true;
 }
 
-static bool answered(const struct fl_query *q)
+bool fl_cache_answers(const struct fl_query *q)
 {
 	struct fl_name at = q->qname, next;
 	if (q->qtype == FL_T_ANY)
@@ -71,7 +71,7 @@ static bool answer_there(const struct fl_reply *r)
 	return false;
 }
 
-static bool no_answer(const struct fl_query *q) { return answer_there(&q->res) && !answered(q); }
+static bool no_answer(const struct fl_query *q) { return answer_there(&q->res) && !fl_cache_answers(q); }
 
 enum fl_kind fl_cache_kind(const struct fl_query *q)
 {

@@ -1,33 +1,56 @@
 /* cache [TTL] [ZONES...] { ... }: keeps what the plugins below answered. Behaviour after CoreDNS plugin/cache; what comes from an
  * index that is always fresh (kubernetes) is passed with the TTL that a cache would give it, and never kept. */
 #include "plugin/cache/cache_int.h"
-
-enum { MISSED = 1, CLIENT_AD = 2 };     /* in the slot */
+#include <errno.h>
+#include <stdlib.h>
 
 /* ---- hits ---- */
 
-/* Seconds left; 0: it is over. Another shard's clock may be a moment ahead. */
-static uint32_t left(const struct cache_entry *e, uint64_t now)
+/* Another shard's clock may be a moment ahead. */
+uint32_t fl_cache_left(const struct cache_entry *e, uint64_t now)
 {
-	uint64_t age = now > e->stored_ns ? (now - e->stored_ns) / FL_SEC : 0;
+	int64_t age_ns = (int64_t)(now - e->stored_ns);
+	uint64_t age = age_ns > 0 ? (uint64_t)age_ns / FL_SEC : 0;
 	return age < e->ttl_s ? e->ttl_s - (uint32_t)age : 0;
 }
 
-static const struct cache_entry *get(const struct cache *c, struct fl_query *q, uint64_t hash, int which)
+struct choice { const struct cache *c; uint64_t now; };
+
+static bool is_failure(const struct cache_entry *e) { return e->rcode == FL_SERVFAIL || e->rcode == FL_NOTIMP; }
+
+/* Not over, or not for long: whole seconds, as CoreDNS counts them. A failure is no data (RFC 8767 §4) and never served when it is over. */
+static bool usable(const struct choice *o, const struct cache_found *f, int kind)
 {
-	const struct cache_entry *e = fl_cache_slab_get(c->store->slab[which], hash, q->arena);
-	return e && left(e, fl_now(q->shard)) && fl_cache_fits(q, e) ? e : NULL;
+	const struct cache_entry *e = &f->head[kind];
+	if (!f->there[kind])
+		return false;
+	if (fl_cache_left(e, o->now))
+		return true;
+	uint64_t age = (o->now - e->stored_ns) / FL_SEC;
+	return o->c->stale_ns && !is_failure(e) && age - e->ttl_s < (uint64_t)o->c->stale_ns / FL_SEC;
 }
 
 /* A denial goes first, but a failure does not hide a good answer. */
-static const struct cache_entry *find(const struct cache *c, struct fl_query *q, int *which)
+static int choose(const void *arg, const struct cache_found *f)
 {
-	uint64_t hash = fl_cache_hash(q);
-	const struct cache_entry *no = get(c, q, hash, CACHE_DENIAL), *yes = NULL;
-	if (!no || no->rcode == FL_SERVFAIL)
-		yes = get(c, q, hash, CACHE_SUCCESS);
-	*which = yes ? CACHE_SUCCESS : CACHE_DENIAL;
-	return yes ? yes : no;
+	const struct choice *o = arg;
+	if (o->c->prefer && o->c->stale_ns) {
+		if (usable(o, f, CACHE_SUCCESS) && f->head[CACHE_SUCCESS].bits & CACHE_ANSWERS)
+			return CACHE_SUCCESS;
+		if (usable(o, f, CACHE_GOOD))
+			return CACHE_GOOD;
+	}
+	bool yes = usable(o, f, CACHE_SUCCESS);
+	if (usable(o, f, CACHE_DENIAL) && (!yes || f->head[CACHE_DENIAL].rcode != FL_SERVFAIL))
+		return CACHE_DENIAL;
+	return yes ? CACHE_SUCCESS : -1;
+}
+
+static const struct cache_entry *find(const struct cache *c, struct fl_query *q, uint64_t hash, uint32_t *cell)
+{
+	struct choice o = { c, fl_now(q->shard) };
+	const struct cache_entry *e = fl_cache_slab_get(c->store->slab, hash, choose, &o, q->arena, cell);
+	return e && fl_cache_fits(q, e) ? e : NULL;
 }
 
 static bool nothing_kept(const struct cache *c, struct fl_name n)
@@ -35,45 +58,105 @@ static bool nothing_kept(const struct cache *c, struct fl_name n)
 	return c->except[0].n && c->except[1].n && fl_zones_match(&c->except[0], n) >= 0 && fl_zones_match(&c->except[1], n) >= 0;
 }
 
-static enum fl_verdict query(void *inst, struct fl_query *q)
+bool fl_cache_serve(struct fl_query *q, const struct cache_entry *e, uint32_t ttl_s, bool ad)
 {
-	struct cache *c = inst;
-	struct cache_mine *m = fl_mine(q);
-	unsigned sh = q->shard->id;
-	const struct cache_entry *e;
-	int which;
-	if (q->client->opcode != FL_OP_QUERY || (!c->all && fl_zones_match(&c->zones, q->qname) < 0))
-		return FL_NEXT;
-	fl_grid_add(m->requests, sh, 0, 1);
-	bool ad = q->ask.flags & FL_AD;
-	e = nothing_kept(c, q->qname) ? NULL : find(c, q, &which);
-	if (e && !fl_cache_decode(q, e, c->keepttl ? e->ttl_s : left(e, fl_now(q->shard)))) {
-		fl_grid_add(m->hits, sh, (unsigned)which, 1);
-		if (q->ask.dnssec_ok || ad)     /* who wants to know (RFC 6840 §5.7, §5.8) */
-			q->res.set |= e->flags & FL_AD;
-		return FL_DONE;
-	}
-	fl_grid_add(m->misses, sh, 0, 1);
-	*fl_slot(q) = (void *)(uintptr_t)(MISSED | (ad ? CLIENT_AD : 0));
+	if (fl_cache_decode(q, e, ttl_s))
+		return false;
+	if ((q->ask.dnssec_ok || ad) && e->bits & CACHE_AD)     /* who wants to know (RFC 6840 §5.7, §5.8) */
+		q->res.set |= FL_AD;
+	return true;
+}
+
+/* ---- the way down ---- */
+
+struct cache_slot *fl_cache_slot(struct fl_query *q, struct fl_arena *a, enum cache_role role, uint64_t hash)
+{
+	struct cache_slot *st = fl_zalloc(a, sizeof *st);
+	if (st)
+		*st = (struct cache_slot){ .role = role, .ad = q->ask.flags & FL_AD, .hash = hash };
+	return st;
+}
+
+enum fl_verdict fl_cache_go_down(struct fl_query *q, struct cache_slot *st)
+{
+	*fl_slot(q) = st;
 	q->ask.flags |= FL_AD;          /* so that what is kept may be told to those who ask for it */
 	return FL_WRAP;
 }
 
-/* ---- misses, on the way up ---- */
-
-static void keep(struct cache *c, struct fl_query *q, int which, uint32_t ttl)
+static enum fl_verdict hit(const struct cache *c, struct fl_query *q, const struct cache_entry *e, uint32_t cell, struct cache_slot *st)
 {
 	struct cache_mine *m = fl_mine(q);
-	if (c->except[which].n && fl_zones_match(&c->except[which], q->qname) >= 0)
-		return;
-	struct cache_entry *e = fl_cache_encode(q, ttl);
-	int gone = e ? fl_cache_slab_put(c->store->slab[which], e, q->shard->rng) : -1;
-	if (gone < 0)
-		return;
-	if (gone)
-		fl_grid_add(m->evictions, q->shard->id, (unsigned)which, (uint64_t)gone);
+	uint32_t left = fl_cache_left(e, fl_now(q->shard));
+	fl_grid_add(m->hits, q->shard->id, fl_cache_kind_of(e) == CACHE_DENIAL, 1);
+	if (!left)
+		return fl_cache_stale(c, q, e, cell, st);
+	if (st && st->leads)            /* was to lead; it came in meanwhile */
+		fl_cache_landed(q, st, true);
+	if (c->prefetch)
+		fl_cache_prefetch(c, q, e, cell);
+	return fl_cache_serve(q, e, c->keepttl ? e->ttl_s : left, q->ask.flags & FL_AD) ? FL_DONE : fl_yield(q, -ENOMEM);
+}
+
+static enum fl_verdict query(void *inst, struct fl_query *q)
+{
+	const struct cache *c = inst;
+	struct cache_mine *m = fl_mine(q);
+	struct cache_slot *st = *fl_slot(q);
+	uint32_t cell;
+	if (st && st->role == CACHE_WAIT)
+		return fl_cache_waited(c, q, st);
+	if (st && st->news == CACHE_NO_NEWS)
+		return FL_WAIT;
+	if (!st) {
+		if (q->client->opcode != FL_OP_QUERY || (!c->all && fl_zones_match(&c->zones, q->qname) < 0))
+			return FL_NEXT;
+		fl_grid_add(m->requests, q->shard->id, 0, 1);
+	}
+	uint64_t hash = fl_cache_hash(q);
+	const struct cache_entry *e = nothing_kept(c, q->qname) ? NULL : find(c, q, hash, &cell);
+	if (e)
+		return hit(c, q, e, cell, st);
+	if (!st && !(st = fl_cache_slot(q, q->arena, CACHE_MISS, hash)))
+		return fl_yield(q, -ENOMEM);
+	if (st->role == CACHE_MISS && fl_cache_join(q, st)) {
+		fl_grid_add(m->joined, q->shard->id, 0, 1);
+		st->role = CACHE_FOLLOW;
+		*fl_slot(q) = st;
+		return FL_WAIT;
+	}
+	fl_grid_add(m->misses, q->shard->id, 0, 1);
+	st->role = CACHE_MISS;
+	return fl_cache_go_down(q, st);
+}
+
+/* ---- the way up ---- */
+
+/* Is it in the cache now? */
+static bool keep(const struct cache *c, struct fl_query *q, const struct cache_slot *st, bool denial, uint32_t ttl)
+{
+	struct cache_mine *m = fl_mine(q);
+	unsigned gone[2], how = 0;
+	if (c->except[denial].n && fl_zones_match(&c->except[denial], q->qname) >= 0)
+		return false;
+	bool answers = !denial && fl_cache_answers(q);
+	if (!denial && c->prefer)
+		how = answers ? CACHE_DROP_DENIAL | CACHE_DROP_GOOD : CACHE_SAVE_GOOD;
+	else if (!denial && st->role != CACHE_MISS)
+		how = CACHE_DROP_DENIAL;        /* the newest word on what was asked */
+	struct cache_entry *e = fl_cache_encode(q, q->arena, denial ? CACHE_DENIAL : CACHE_SUCCESS, ttl);
+	if (e && answers)
+		e->bits |= CACHE_ANSWERS;
+	if (!e || fl_cache_slab_put(c->store->slab, e, how, gone)) {
+		fl_grid_add(m->drops, q->shard->id, 0, 1);
+		return false;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (gone[i])
+			fl_grid_add(m->evictions, q->shard->id, i, gone[i]);
 	if (!__atomic_load_n(&m->stored, __ATOMIC_RELAXED))
 		__atomic_store_n(&m->stored, true, __ATOMIC_RELAXED);
+	return true;
 }
 
 static uint32_t clip(uint32_t ttl, uint32_t min, uint32_t max)
@@ -82,107 +165,121 @@ static uint32_t clip(uint32_t ttl, uint32_t min, uint32_t max)
 	return ttl > max ? max : ttl;
 }
 
-static enum fl_verdict reply(void *inst, struct fl_query *q)
+/* Classified, with one TTL for all, and stored if it may be. */
+static bool settle(const struct cache *c, struct fl_query *q, const struct cache_slot *st, uint32_t *ttl_out)
 {
-	struct cache *c = inst;
-	uintptr_t slot = (uintptr_t)*fl_slot(q);
 	struct fl_reply *r = &q->res;
-	bool ad = slot & CLIENT_AD;
-	if (!ad)
-		q->ask.flags &= (uint16_t)~FL_AD;
-	if (q->dropped || r->stream)
-		return FL_DONE;
-	/* Nothing was written. A failure of what is below (an upstream that does not answer) is kept, a client that left is none. */
-	if (r->bare && (r->rcode != FL_SERVFAIL || !r->why || q->root->late))
-		return FL_DONE;
 	enum fl_kind kind = fl_cache_kind(q);
-	bool failed = kind == FL_KIND_SERVERERROR;
-	int which = failed || fl_classify(kind) == FL_CLASS_DENIAL ? CACHE_DENIAL : CACHE_SUCCESS;
-	uint32_t min = c->min_s[which], max = c->max_s[which];
+	bool failed = kind == FL_KIND_SERVERERROR, denial = failed || fl_classify(kind) == FL_CLASS_DENIAL;
+	uint32_t min = c->min_s[denial], max = c->max_s[denial];
 	uint32_t ttl = failed ? (uint32_t)(c->fail_ns / (int64_t)FL_SEC) : clip(fl_cache_lowest_ttl(r, kind, max), min, max);
-	if (!r->live && ttl && fl_cache_may_store(q, kind))
-		keep(c, q, which, ttl);
+	bool kept = !r->live && ttl && fl_cache_may_store(q, kind) && keep(c, q, st, denial, ttl);
 	for (unsigned i = 0; i < r->n; i++)
 		r->item[i].ttl_min = r->item[i].ttl_max = ttl;
 	r->opt = NULL;                  /* hop by hop (RFC 6891 §6.2.1) */
 	if (!r->bare)
 		r->has_ede = false;
-	if (!q->ask.dnssec_ok && !ad)
+	if (!q->ask.dnssec_ok && !st->ad)
 		r->set &= (uint16_t)~FL_AD;
+	*ttl_out = ttl;
+	return kept;
+}
+
+static enum fl_verdict reply_verify(const struct cache *c, struct fl_query *q, struct cache_slot *st)
+{
+	uint32_t ttl;
+	bool good = fl_cache_accept(c, q);
+	if (good || (c->prefer && !q->res.bare && !(q->res.set & FL_TC)))
+		settle(c, q, st, &ttl);
+	fl_cache_refreshed(c, NULL, st, good, 0);
+	if (q->root->late)
+		fl_cache_left_flight(st);
+	else
+		fl_cache_landed(q, st, true);   /* fresh or stale: the cache has it */
+	return good ? FL_DONE : fl_cache_stale_serve(c, q, st->old, st->ad);
+}
+
+/* Nobody hears this one but the cache, and who waits a while. */
+static enum fl_verdict reply_detached(const struct cache *c, struct fl_query *q, struct cache_slot *st)
+{
+	struct fl_client *cl = (struct fl_client *)q->client;   /* its own copy (fl_detach) */
+	uint32_t ttl = 0;
+	if (q->res.set & FL_TC && !cl->tcp && !q->root->late) {
+		cl->tcp = true;
+		return FL_AGAIN;
+	}
+	bool good = st->role == CACHE_PREFETCH ? !q->res.bare : fl_cache_accept(c, q);
+	if (good || (c->prefer && !q->res.bare && !(q->res.set & FL_TC)))
+		settle(c, q, st, &ttl);
+	fl_cache_refreshed(c, q, st, good, ttl);
 	return FL_DONE;
 }
 
-/* ---- metrics ---- */
-
-static int chain(void *inst, struct fl_chain *ch, struct fl_arena *a, void **mine)
+static enum fl_verdict reply(void *inst, struct fl_query *q)
 {
-	static const char *const types[] = { [CACHE_SUCCESS] = "success", [CACHE_DENIAL] = "denial" };
-	static const struct fl_dim type = { FL_COUNT(types), types };
-	static const struct fl_metric_def requests = { .name = "coredns_cache_requests_total", .kind = FL_COUNTER,
-		.help = "The count of cache requests.", .labels = { "server", "zones", "view" } };
-	static const struct fl_metric_def misses = { .name = "coredns_cache_misses_total", .kind = FL_COUNTER,
-		.help = "The count of cache misses. Deprecated, derive misses from cache hits/requests counters.",
-		.labels = { "server", "zones", "view" } };
-	static const struct fl_metric_def hits = { .name = "coredns_cache_hits_total", .kind = FL_COUNTER,
-		.help = "The count of cache hits.", .labels = { "server", "zones", "view", "type" } };
-	static const struct fl_metric_def evictions = { .name = "coredns_cache_evictions_total", .kind = FL_COUNTER,
-		.help = "The count of cache evictions.", .labels = { "server", "zones", "view", "type" } };
-	static const struct fl_metric_def entries = { .name = "coredns_cache_entries", .kind = FL_GAUGE,
-		.help = "The number of elements in the cache.", .labels = { "server", "zones", "view", "type" } };
-	struct cache *c = inst;
-	struct cache_mine *m = fl_zalloc(a, sizeof *m);
-	struct fl_str fixed[4] = { ch->server, c->label, ch->view };
-	m->requests = fl_metric_grid(fl_metric(&requests), fixed, NULL, 0);
-	m->misses = fl_metric_grid(fl_metric(&misses), fixed, NULL, 0);
-	m->hits = fl_metric_grid(fl_metric(&hits), fixed, &type, 1);
-	m->evictions = fl_metric_grid(fl_metric(&evictions), fixed, &type, 1);
-	for (unsigned i = 0; i < FL_COUNT(types); i++) {
-		fixed[3] = fl_str(types[i]);
-		m->entries[i] = fl_metric_grid(fl_metric(&entries), fixed, NULL, 0);
+	const struct cache *c = inst;
+	struct cache_slot *st = *fl_slot(q);
+	const struct fl_reply *r = &q->res;
+	uint32_t ttl;
+	if (!st)                        /* detached, when memory was out */
+		return FL_DONE;
+	if (!st->ad)
+		q->ask.flags &= (uint16_t)~FL_AD;
+	if (st->role >= CACHE_PREFETCH)
+		return reply_detached(c, q, st);
+	if (st->role == CACHE_VERIFY && !q->dropped)
+		return reply_verify(c, q, st);
+	if (q->root->late) {            /* a client that left is no failure */
+		fl_cache_left_flight(st);
+		return FL_DONE;
 	}
-	m->next = c->mine;
-	c->mine = m;
-	*mine = m;
+	/* Nothing was written. A failure of what is below (an upstream that does not answer) is kept. */
+	bool silent = q->dropped || r->stream || (r->bare && (r->rcode != FL_SERVFAIL || !r->why));
+	bool kept = !silent && settle(c, q, st, &ttl);
+	if (st->claimed)
+		fl_cache_refreshed(c, NULL, st, false, 0);
+	fl_cache_landed(q, st, kept);
+	return FL_DONE;
+}
+
+static void cancel(void *inst, struct fl_query *q)
+{
+	struct cache_slot *st = *fl_slot(q);
+	if (!st)
+		return;
+	fl_cache_left_flight(st);
+	fl_cache_refreshed(inst, NULL, st, false, 0);
+}
+
+/* ---- of each shard ---- */
+
+static int shard_start(void *inst, struct fl_shard *sh, void **local)
+{
+	(void)inst, (void)sh;
+	*local = fl_cache_flights_create();
 	return 0;
 }
 
-static void refresh(void *arg)
+static void shard_stop(void *inst, struct fl_shard *sh, void *local)
 {
-	struct cache *c = arg;
-	uint64_t n[2] = { fl_cache_slab_count(c->store->slab[0]), fl_cache_slab_count(c->store->slab[1]) };
-	for (struct cache_mine *m = c->mine; m; m = m->next)
-		for (unsigned i = 0; i < 2 && __atomic_load_n(&m->stored, __ATOMIC_RELAXED); i++)
-			fl_grid_set(m->entries[i], (double)n[i]);
-}
-
-static int start(void *inst, struct fl_err *e)
-{
-	(void)e;
-	fl_metric_before(refresh, inst);
-	return 0;
-}
-
-static void stop(void *inst)
-{
-	struct cache *c = inst;
-	fl_metric_before_drop(refresh, inst);
-	for (struct cache_mine *m = c->mine; m; m = m->next)
-		for (unsigned i = 0; i < 2; i++)
-			fl_grid_hide(m->entries[i]);
+	(void)inst, (void)sh;
+	free(local);
 }
 
 static const struct fl_opt opts[] = {
 	{ "", "[TTL] [ZONES...]", "keeps answers, at most TTL seconds (3600, denials 1800), for the zones (those of the block)" },
 	{ "success", "CAPACITY [TTL] [MINTTL]", "answers: how many (9984), and the bounds of their TTL (3600, 5)" },
 	{ "denial", "CAPACITY [TTL] [MINTTL]", "NXDOMAIN and NODATA: how many (9984), and the bounds of their TTL (1800, 5)" },
+	{ "prefetch", "AMOUNT [DURATION] [PERCENTAGE%]", "asked AMOUNT times, never DURATION (1m) apart: refreshed in the last PERCENTAGE (10%) of its TTL" },
+	{ "serve_stale", "[DURATION] [REFRESH_MODE] ...", "what is over is served for DURATION (1h) more: at once (immediate), or when the upstream fails (verify)" },
+	{ "serve_stale_policy", "prefer_positive", "an answer is rather served stale than a denial fresh" },
 	{ "servfail", "DURATION", "how long failures are kept (5s); 0: not at all" },
 	{ "disable", "success|denial [ZONES...]", "what is not kept, below these zones (all)" },
 	{ "keepttl", "", "TTLs are not counted down" },
-	{ "prefetch", "AMOUNT [DURATION] [PERCENTAGE%]", "later" },
-	{ "serve_stale", "[DURATION] [REFRESH_MODE] ...", "later" },
-	{ "serve_stale_policy", "prefer_positive", "later" },
+	{ "max_bytes", "SIZE", "the memory of all entries: 64M; their number is then only bounded where success and denial say so" },
+	{ "persist", "FILE [INTERVAL]", "entries survive a restart: written every INTERVAL (5m) and at the end" },
 	{ NULL },
 };
 
-FL_PLUGIN(cache, .opts = opts, .setup = fl_cache_setup, .chain = chain, .start = start, .stop = stop, .query = query,
-	  .reply = reply);
+FL_PLUGIN(cache, .opts = opts, .setup = fl_cache_setup, .chain = fl_cache_chain, .start = fl_cache_start, .stop = fl_cache_stop,
+	  .shard_start = shard_start, .shard_stop = shard_stop, .query = query, .reply = reply, .cancel = cancel);

@@ -1,31 +1,16 @@
 #include "plugin/cache/cache_int.h"
+#include "plugin/cache/persist.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-/* While the directive is read. */
-struct reading {
-	struct fl_setup *s;
-	struct cache *c;
-	struct fl_str *arg; unsigned n; /* of the option */
-	bool stale, policy;
-	const char *later; int later_at;
-};
-
-static void not_yet(struct reading *r, const char *option)
-{
-	if (r->later)
-		return;
-	r->later = option;
-	r->later_at = fl_setup_disp(r->s)->at;
-}
-
-static int number(struct reading *r, struct fl_str text, int64_t *v)
+int fl_cache_number(struct cache_reading *r, struct fl_str text, int64_t *v)
 {
 	struct fl_err e;
 	return fl_atoi(text, v, &e) ? fl_setup_error(r->s, "%s", e.msg) : 0;
 }
 
-static int duration(struct reading *r, struct fl_str text, const char *before, int64_t *ns)
+int fl_cache_duration(struct cache_reading *r, struct fl_str text, const char *before, int64_t *ns)
 {
 	struct fl_err e;
 	return fl_duration_parse(text, ns, &e) ? fl_setup_error(r->s, "%s%s", before, e.msg) : 0;
@@ -34,15 +19,16 @@ static int duration(struct reading *r, struct fl_str text, const char *before, i
 static uint32_t seconds(int64_t s) { return s > UINT32_MAX ? UINT32_MAX : (uint32_t)s; }
 
 /* success and denial: CAPACITY [TTL] [MINTTL] */
-static int class(struct reading *r, int which)
+static int class(struct cache_reading *r, int which)
 {
 	int64_t ttl, min;
 	if (!r->n)
 		return fl_setup_arg_error(r->s);
-	int ret = number(r, r->arg[0], &r->c->cap[which]);
+	int ret = fl_cache_number(r, r->arg[0], &r->c->cap[which]);
+	r->c->capped[which] = true;
 	if (ret || r->n < 2)
 		return ret;
-	ret = number(r, r->arg[1], &ttl);
+	ret = fl_cache_number(r, r->arg[1], &ttl);
 	if (ret)
 		return ret;
 	if (ttl <= 0)
@@ -50,7 +36,7 @@ static int class(struct reading *r, int which)
 	r->c->max_s[which] = seconds(ttl);
 	if (r->n < 3)
 		return 0;
-	ret = number(r, r->arg[2], &min);
+	ret = fl_cache_number(r, r->arg[2], &min);
 	if (ret)
 		return ret;
 	if (min < 0)
@@ -59,126 +45,14 @@ static int class(struct reading *r, int which)
 	return 0;
 }
 
-static int o_success(struct reading *r) { return class(r, CACHE_SUCCESS); }
-static int o_denial(struct reading *r) { return class(r, CACHE_DENIAL); }
+static int o_success(struct cache_reading *r) { return class(r, CACHE_SUCCESS); }
+static int o_denial(struct cache_reading *r) { return class(r, CACHE_DENIAL); }
 
-static int o_prefetch(struct reading *r)
-{
-	int64_t v, ns;
-	if (!r->n || r->n > 3)
-		return fl_setup_arg_error(r->s);
-	int ret = number(r, r->arg[0], &v);
-	if (ret)
-		return ret;
-	if (v < 0)
-		return fl_setup_error(r->s, "prefetch amount should be positive: %lld", (long long)v);
-	if (v)
-		not_yet(r, "prefetch");
-	if (r->n > 1 && (ret = duration(r, r->arg[1], "", &ns)))
-		return ret;
-	if (r->n < 3)
-		return 0;
-	struct fl_str p = r->arg[2];
-	char last = p.n ? p.p[p.n - 1] : 0;
-	if (last != '%')
-		return fl_setup_error(r->s, "last character of percentage should be `%%`, but is: '%c'", last);
-	p.n--;
-	ret = number(r, p, &v);
-	if (!ret && (v < 10 || v > 90))
-		ret = fl_setup_error(r->s, "percentage should fall in range [10, 90]: %lld", (long long)v);
-	return ret;
-}
-
-/* ---- serve_stale: understood, not built yet ---- */
-
-static int stale_ttl(struct reading *r, struct fl_str text)
-{
-	int64_t ns;
-	int ret = duration(r, text, "invalid serve_stale response TTL: ", &ns);
-	if (ret)
-		return ret;
-	if (ns < 0)
-		return fl_setup_error(r->s, "invalid negative response TTL for serve_stale");
-	if (ns % (int64_t)FL_SEC)
-		return fl_setup_error(r->s, "serve_stale response TTL must be a whole number of seconds");
-	if (ns / (int64_t)FL_SEC > UINT32_MAX)
-		return fl_setup_error(r->s, "serve_stale response TTL exceeds the DNS TTL range");
-	return 0;
-}
-
-static int stale_recheck(struct reading *r, struct fl_str text)
-{
-	int64_t ns;
-	int ret = duration(r, text, "invalid serve_stale failure recheck: ", &ns);
-	if (ret)
-		return ret;
-	if (ns < 0)
-		return fl_setup_error(r->s, "invalid negative failure recheck for serve_stale");
-	if (ns > 300 * (int64_t)FL_SEC)
-		return fl_setup_error(r->s, "serve_stale failure recheck cannot exceed 5 minutes");
-	return 0;
-}
-
-static int stale_mode(struct reading *r)
-{
-	char mode[64];
-	struct fl_str m = r->arg[1];
-	int64_t ns;
-	size_t n = m.n < sizeof mode ? m.n : sizeof mode;
-	for (size_t i = 0; i < n; i++)
-		mode[i] = (char)fl_lower((uint8_t)m.p[i]);
-	struct fl_str low = { mode, n };
-	bool verify = fl_str_is(low, "verify");
-	if (!verify && !fl_str_is(low, "immediate"))
-		return fl_setup_error(r->s, "invalid value for serve_stale refresh mode: %.*s", FL_FMT(low));
-	unsigned at = 2;
-	int ret = 0;
-	if (verify && r->n > at) {
-		ret = duration(r, r->arg[at++], "invalid serve_stale verify timeout: ", &ns);
-		if (!ret && ns < 0)
-			ret = fl_setup_error(r->s, "invalid negative timeout for serve_stale verify");
-	} else if (!verify && r->n > 4) {
-		return fl_setup_arg_error(r->s);
-	}
-	if (!ret && r->n > at)
-		ret = stale_ttl(r, r->arg[at++]);
-	if (!ret && r->n > at)
-		ret = stale_recheck(r, r->arg[at]);
-	return ret;
-}
-
-static int o_serve_stale(struct reading *r)
-{
-	int64_t ns;
-	r->stale = true;
-	not_yet(r, "serve_stale");
-	if (r->n > 5)
-		return fl_setup_arg_error(r->s);
-	int ret = r->n ? duration(r, r->arg[0], "", &ns) : 0;
-	if (!ret && r->n && ns < 0)
-		ret = fl_setup_error(r->s, "invalid negative duration for serve_stale");
-	return !ret && r->n > 1 ? stale_mode(r) : ret;
-}
-
-static int o_serve_stale_policy(struct reading *r)
-{
-	if (r->policy)
-		return fl_setup_error(r->s, "serve_stale_policy can only be specified once");
-	r->policy = true;
-	if (r->n != 1)
-		return fl_setup_arg_error(r->s);
-	if (!fl_str_ieq(r->arg[0], FL_STR("prefer_positive")))
-		return fl_setup_error(r->s, "invalid serve_stale_policy: %.*s", FL_FMT(r->arg[0]));
-	return 0;
-}
-
-/* ---- the rest ---- */
-
-static int o_servfail(struct reading *r)
+static int o_servfail(struct cache_reading *r)
 {
 	if (r->n != 1)
 		return fl_setup_arg_error(r->s);
-	int ret = duration(r, r->arg[0], "", &r->c->fail_ns);
+	int ret = fl_cache_duration(r, r->arg[0], "", &r->c->fail_ns);
 	if (ret)
 		return ret;
 	if (r->c->fail_ns < 0)
@@ -204,7 +78,7 @@ static struct fl_zones plain_zones(struct fl_arena *a, const struct fl_str *arg,
 	return z;
 }
 
-static int o_disable(struct reading *r)
+static int o_disable(struct cache_reading *r)
 {
 	static const struct fl_str root[] = { { ".", 1 } };
 	if (!r->n)
@@ -216,7 +90,7 @@ static int o_disable(struct reading *r)
 	return 0;
 }
 
-static int o_keepttl(struct reading *r)
+static int o_keepttl(struct cache_reading *r)
 {
 	if (r->n)
 		return fl_setup_arg_error(r->s);
@@ -224,13 +98,13 @@ static int o_keepttl(struct reading *r)
 	return 0;
 }
 
-static const struct { const char *name; int (*fn)(struct reading *r); } options[] = {
-	{ "success", o_success }, { "denial", o_denial }, { "prefetch", o_prefetch }, { "serve_stale", o_serve_stale },
-	{ "serve_stale_policy", o_serve_stale_policy }, { "servfail", o_servfail }, { "disable", o_disable },
-	{ "keepttl", o_keepttl },
+static const struct { const char *name; int (*fn)(struct cache_reading *r); } options[] = {
+	{ "success", o_success }, { "denial", o_denial }, { "prefetch", fl_cache_o_prefetch },
+	{ "serve_stale", fl_cache_o_serve_stale }, { "serve_stale_policy", fl_cache_o_serve_stale_policy }, { "servfail", o_servfail }, { "disable", o_disable },
+	{ "keepttl", o_keepttl }, { "max_bytes", fl_cache_o_max_bytes }, { "persist", fl_cache_o_persist },
 };
 
-static int option(struct reading *r)
+static int option(struct cache_reading *r)
 {
 	struct fl_disp *d = fl_setup_disp(r->s);
 	struct fl_str name = fl_disp_val(d);
@@ -243,7 +117,7 @@ static int option(struct reading *r)
 }
 
 /* cache [TTL] [ZONES...] */
-static int line(struct reading *r)
+static int line(struct cache_reading *r)
 {
 	struct fl_arena *a = fl_setup_arena(r->s);
 	struct cache *c = r->c;
@@ -268,26 +142,35 @@ static int line(struct reading *r)
 
 /* ---- what is kept over a reload ---- */
 
+struct making { const struct cache *c; struct fl_str text; bool dry; struct fl_err e; };
+
 static void store_destroy(void *obj)
 {
 	struct cache_store *st = obj;
-	fl_cache_slab_destroy(st->slab[0]);
-	fl_cache_slab_destroy(st->slab[1]);
+	fl_cache_persist_destroy(st->persist);
+	fl_cache_slab_destroy(st->slab);
 	free(st);
 }
 
 static void *store_create(void *arg)
 {
-	const struct cache *c = arg;
+	struct making *m = arg;
+	const struct cache *c = m->c;
+	struct cache_slab_how how = { .cap = { c->cap[0], c->cap[1] }, .bytes = c->max_bytes, .noted = c->prefetch || c->stale_ns,
+				      .stale_ns = (uint64_t)c->stale_ns };
+	for (unsigned i = 0; i < 2 && c->max_bytes; i++)
+		if (!c->capped[i])
+			how.cap[i] = (int64_t)(c->max_bytes / 64);
 	struct cache_store *st = fl_xalloc(sizeof *st);
-	for (unsigned i = 0; i < 2; i++) {
-		st->slab[i] = fl_cache_slab_create(c->cap[i]);
-		if (!st->slab[i]) {
-			store_destroy(st);
-			return NULL;
-		}
-	}
-	return st;
+	st->slab = fl_cache_slab_create(&how);
+	if (!st->slab)
+		snprintf(m->e.msg, sizeof m->e.msg, "no memory for %lld and %lld entries", (long long)how.cap[0], (long long)how.cap[1]);
+	else if (c->persist && !m->dry)
+		st->persist = fl_cache_persist_create(c->persist, m->text, st->slab, (uint64_t)c->stale_ns, &m->e);
+	if (!m->e.msg[0])
+		return st;
+	store_destroy(st);
+	return NULL;
 }
 
 static void put(char *to, size_t *at, char before, struct fl_str s)
@@ -299,15 +182,20 @@ static void put(char *to, size_t *at, char before, struct fl_str s)
 	*at += s.n + 1;
 }
 
+static const struct fl_conf_block *block_of(const struct fl_disp *d)
+{
+	for (unsigned i = 0; i < d->conf->nblock; i++)
+		for (unsigned k = 0; k < d->conf->block[i].ndir; k++)
+			if (d->conf->block[i].dir[k].tok == d->tok)
+				return &d->conf->block[i];
+	return NULL;
+}
+
 /* Everything that the block says, for what is below decides what an entry means: written to `to` when that is there. Its length. */
 static size_t block_text(const struct fl_disp *d, char *to)
 {
-	const struct fl_conf_block *b = NULL;
+	const struct fl_conf_block *b = block_of(d);
 	size_t at = 0;
-	for (unsigned i = 0; i < d->conf->nblock && !b; i++)
-		for (unsigned k = 0; k < d->conf->block[i].ndir; k++)
-			if (d->conf->block[i].dir[k].tok == d->tok)
-				b = &d->conf->block[i];
 	put(to, &at, ' ', FL_STR("cache"));
 	for (unsigned i = 0; b && i < b->nkey; i++)
 		put(to, &at, '\n', b->key[i].text);
@@ -317,34 +205,75 @@ static size_t block_text(const struct fl_disp *d, char *to)
 	return at;
 }
 
+static int keep_store(struct fl_setup *s, struct cache *c)
+{
+	const struct fl_disp *d = fl_setup_disp(s);
+	struct making m = { .c = c, .text = { NULL, block_text(d, NULL) }, .dry = fl_setup_process(s)->dry };
+	char *text = fl_xalloc(m.text.n);
+	block_text(d, text);
+	m.text.p = text;
+	c->store = fl_setup_keep(s, m.text, store_create, store_destroy, &m);
+	free(text);
+	return c->store ? 0 : fl_setup_error(s, "%s", m.e.msg);
+}
+
+/* ---- on the main thread, now and then ---- */
+
+/* A look at so many cells of each of 16 shelves: a hundred thousand of them in five minutes. */
+enum { SWEEP_S = 10, SWEEP_CELLS = 4096 };
+
+static void sweep(void *inst)
+{
+	const struct cache *c = inst;
+	fl_cache_slab_sweep(c->store->slab, fl_clock_ns(), SWEEP_CELLS);
+}
+
+static void save(void *inst)
+{
+	const struct cache *c = inst;
+	fl_cache_persist_tick(c->store->persist);
+}
+
+/* Two blocks that write the same file would each lose what the other wrote. */
+static bool file_taken(const struct fl_disp *d, struct fl_str path)
+{
+	const struct fl_conf_block *own = block_of(d);
+	for (unsigned i = 0; i < d->conf->nblock; i++)
+		for (unsigned k = 0; k < d->conf->block[i].ndir; k++) {
+			const struct fl_directive *dir = &d->conf->block[i].dir[k];
+			if (&d->conf->block[i] == own || !fl_str_is(dir->name, "cache"))
+				continue;
+			for (unsigned t = 0; t + 1 < dir->ntok; t++)
+				if (fl_str_is(dir->tok[t].text, "persist") && dir->tok[t + 1].line == dir->tok[t].line &&
+				    fl_str_eq(dir->tok[t + 1].text, path))
+					return true;
+		}
+	return false;
+}
+
 int fl_cache_setup(struct fl_setup *s, void **inst)
 {
 	struct fl_disp *d = fl_setup_disp(s);
 	struct cache *c = fl_zalloc(fl_setup_arena(s), sizeof *c);
-	struct reading r = { .s = s, .c = c };
-	*c = (struct cache){ .cap = { 10000, 10000 }, .fail_ns = 5 * (int64_t)FL_SEC, .min_s = { 5, 5 }, .max_s = { 3600, 1800 } };
+	struct cache_reading r = { .s = s, .c = c };
+	*c = (struct cache){ .cap = { 10000, 10000 }, .fail_ns = 5 * (int64_t)FL_SEC, .min_s = { 5, 5 }, .max_s = { 3600, 1800 },
+			     .apart_ns = 60 * (int64_t)FL_SEC, .percent = 10, .persist_ns = 300 * (int64_t)FL_SEC };
 	int ret = fl_setup_once(s);
 	fl_disp_next(d);
 	if (!ret)
 		ret = line(&r);
 	while (!ret && fl_disp_next_block(d))
 		ret = option(&r);
-	if (ret)
-		return ret;
-	if (r.policy && !r.stale)
-		return fl_setup_error(s, "serve_stale_policy requires serve_stale");
-	if (r.later) {
-		d->at = r.later_at;
-		return fl_setup_later(s, r.later);
-	}
-	struct fl_str key = { NULL, block_text(d, NULL) };
-	char *text = fl_xalloc(key.n);
-	block_text(d, text);
-	key.p = text;
-	c->store = fl_setup_keep(s, key, store_create, store_destroy, c);
-	free(text);
-	if (!c->store)
-		return fl_setup_error(s, "no memory for %lld and %lld entries", (long long)c->cap[0], (long long)c->cap[1]);
+	if (!ret && r.policy && !r.stale)
+		ret = fl_setup_error(s, "serve_stale_policy requires serve_stale");
+	if (!ret && c->persist && file_taken(d, r.file))
+		ret = fl_setup_error(s, "persist %s: another server block has the same file", c->persist);
+	if (!ret)
+		ret = keep_store(s, c);
+	if (!ret)
+		ret = fl_setup_every(s, SWEEP_S * FL_SEC, sweep);
+	if (!ret && c->store->persist)
+		ret = fl_setup_every(s, (uint64_t)c->persist_ns, save);
 	*inst = c;
-	return 0;
+	return ret;
 }
