@@ -24,8 +24,10 @@ void fl_listener_put(struct fl_listener *l)
 	while (*p != l)
 		p = &(*p)->next;
 	*p = l->next;
-	if (l->udp.fd >= 0)
+	if (l->udp.fd >= 0) {
+		fl_udp_flush(l->shard->udp);    /* the last answers may still be queued for it */
 		close(l->udp.fd);
+	}
 	fl_web_destroy(l->web);
 	free(l);
 }
