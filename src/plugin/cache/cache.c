@@ -1,6 +1,7 @@
 /* cache [TTL] [ZONES...] { ... }: keeps what the plugins below answered. Behaviour after CoreDNS plugin/cache; what comes from an
  * index that is always fresh (kubernetes) is passed with the TTL that a cache would give it, and never kept. */
 #include "plugin/cache/cache_int.h"
+#include "plugin/cache/persist.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -251,6 +252,14 @@ static void cancel(void *inst, struct fl_query *q)
 	fl_cache_refreshed(inst, NULL, st, false, 0);
 }
 
+/* The process ends, perhaps without stopping what serves (SIGINT). */
+static uint64_t leave(void *inst)
+{
+	const struct cache *c = inst;
+	fl_cache_persist_now(c->store->persist);
+	return 0;
+}
+
 /* ---- of each shard ---- */
 
 static int shard_start(void *inst, struct fl_shard *sh, void **local)
@@ -281,5 +290,5 @@ static const struct fl_opt opts[] = {
 	{ NULL },
 };
 
-FL_PLUGIN(cache, .opts = opts, .setup = fl_cache_setup, .chain = fl_cache_chain, .start = fl_cache_start, .stop = fl_cache_stop,
+FL_PLUGIN(cache, .opts = opts, .setup = fl_cache_setup, .chain = fl_cache_chain, .start = fl_cache_start, .stop = fl_cache_stop, .leave = leave,
 	  .shard_start = shard_start, .shard_stop = shard_stop, .query = query, .reply = reply, .cancel = cancel);

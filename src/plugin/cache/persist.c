@@ -170,6 +170,16 @@ void fl_cache_persist_tick(struct cache_persist *p)
 		begin(p);
 }
 
+void fl_cache_persist_now(struct cache_persist *p)
+{
+	if (!p)
+		return;
+	finish(p);
+	if (fl_cache_slab_puts(p->slab) != p->written_puts)
+		begin(p);
+	finish(p);
+}
+
 /* ---- life ---- */
 
 static char *joined(const char *a, const char *b)
@@ -229,10 +239,8 @@ void fl_cache_persist_destroy(struct cache_persist *p)
 	if (!p)
 		return;
 	finish(p);
-	if (p->active && owns(p) && fl_cache_slab_puts(p->slab) != p->written_puts) {
-		begin(p);
-		finish(p);
-	}
+	if (p->active && owns(p))
+		fl_cache_persist_now(p);
 	for (struct cache_persist **o = &serving; *o; o = &(*o)->next)
 		if (*o == p) {
 			*o = p->next;

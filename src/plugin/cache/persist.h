@@ -27,4 +27,5 @@ struct cache_persist;
 struct cache_persist *fl_cache_persist_create(const char *path, struct fl_str config, struct cache_slab *s, uint64_t stale_ns, struct fl_err *e);
 void fl_cache_persist_active(struct cache_persist *p);  /* it serves from now on: only such ones write. NULL is fine */
 void fl_cache_persist_tick(struct cache_persist *p);    /* begins to write, unless that is under way or nothing changed */
+void fl_cache_persist_now(struct cache_persist *p);      /* the same, and waits for it. NULL is fine */
 void fl_cache_persist_destroy(struct cache_persist *p); /* writes once more, and waits for it. NULL is fine */

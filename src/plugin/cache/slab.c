@@ -10,7 +10,7 @@ enum { STEPS_MAX = 256, TRIES = 8, ENTRY_BYTES = 1024 };
 static uint64_t cap_of(int64_t cap) { return 256 * (uint64_t)(cap / 256 > 4 ? cap / 256 : 4); }
 
 /* The arrays, one behind the other; the cells begin on a page. */
-static size_t layout(struct cache_slab *s, char *at)
+static size_t layout(struct cache_slab *s, uintptr_t at)
 {
 	size_t buckets = SHELVES * ((size_t)s->mask + 1), words = (size_t)SHELVES * s->nwords, n = 0;
 	s->bucket = (uint32_t *)(at + n);
@@ -52,14 +52,14 @@ struct cache_slab *fl_cache_slab_create(const struct cache_slab_how *how)
 	while (buckets < (all < s->ncells ? all : s->ncells))
 		buckets *= 2;
 	s->mask = (uint32_t)buckets - 1;
-	s->map_len = layout(s, NULL);
+	s->map_len = layout(s, 0);
 	s->map = mmap(NULL, s->map_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (s->map == MAP_FAILED) {
 		free(s);
 		return NULL;
 	}
 	madvise(s->map, s->map_len, MADV_NOHUGEPAGE);   /* entries lie all over it */
-	layout(s, s->map);
+	layout(s, (uintptr_t)s->map);
 	return s;
 }
 
