@@ -1,0 +1,447 @@
+/* Equal misses in flight: who leads, who waits, and what becomes of them when the leader leaves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "dns/gen.h"
+#include "dns/server.h"
+#include "dns/stats.h"
+#include "wire/message.h"
+#include "wire/pack.h"
+
+/* ---- a source below the cache: parks every query until it is let go ---- */
+
+enum { WAITING_MAX = 64, CLIENTS = 12 };
+
+static struct {
+	unsigned asked, cancelled, n;
+	struct fl_ticket waits[WAITING_MAX];
+	bool open;                      /* answers at once */
+	uint16_t rcode, set;
+	bool live;
+} src;
+
+static int source_setup(struct fl_setup *s, void **inst)
+{
+	fl_disp_next(fl_setup_disp(s));
+	*inst = &src;
+	return 0;
+}
+
+static enum fl_verdict source_query(void *inst, struct fl_query *q)
+{
+	(void)inst;
+	if (!*fl_slot(q)) {
+		src.asked++;
+		*fl_slot(q) = &src;
+		if (!src.open) {
+			src.waits[src.n++] = fl_ticket(q);
+			return FL_WAIT;
+		}
+	}
+	q->res = (struct fl_reply){ .rcode = src.rcode, .set = src.set, .live = src.live };
+	uint8_t ip[4] = { 192, 0, 2, (uint8_t)src.asked };
+	if (!src.rcode)
+		fl_reply_add(q, FL_ANSWER, q->qname, fl_rrset_one(q->arena, FL_T_A, 60, ip, 4), false);
+	return FL_DONE;
+}
+
+static void source_cancel(void *inst, struct fl_query *q) { (void)inst, (void)q, src.cancelled++; }
+
+FL_PLUGIN(source, .setup = source_setup, .query = source_query, .cancel = source_cancel);
+extern const struct fl_plugin fl_plugin_cache;
+static const struct fl_directive_entry table[] = { { "cache", &fl_plugin_cache }, { "source", &fl_plugin_source }, { 0 } };
+static const char *const known[] = { "cache", "source", NULL };
+
+/* ---- the server, on this thread ---- */
+
+static struct fl_loop *loop;
+static struct fl_server *server;
+static uint16_t port;
+static int client[CLIENTS];
+static struct sockaddr_in at = { .sin_family = AF_INET };
+
+static void loaded(void *arg, const struct fl_err *e)
+{
+	(void)arg;
+	if (e)
+		fail_msg("%s", e->msg);
+}
+
+static void quiet(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
+
+static void start_with(const char *options)
+{
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	at.sin_port = 0;
+	socklen_t len = sizeof at;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+	getsockname(fd, (struct sockaddr *)&at, &len);
+	port = ntohs(at.sin_port);
+	close(fd);
+	memset(&src, 0, sizeof src);
+	fl_log_capture(quiet, NULL);
+	fl_clock_virtual(1000 * FL_SEC);
+	loop = fl_loop_create();
+	struct fl_process p = { .port = "53", .shards = 1 };
+	server = fl_server_create(&p, loop, table, true);
+	char text[200];
+	snprintf(text, sizeof text, ".:%u {\n cache {\n  %s\n }\n source\n}\n", port, options);
+	struct fl_conf *c = fl_xalloc(sizeof *c);
+	struct fl_err e;
+	assert_int_equal(fl_conf_parse(c, "Corefile", fl_str(text), ".", known, &e), 0);
+	assert_int_equal(fl_server_load(server, c, loaded, NULL), 0);
+	fl_loop_run_until_idle(loop);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		client[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+		assert_int_equal(connect(client[i], (struct sockaddr *)&at, sizeof at), 0);
+	}
+}
+
+static int start(void **state)
+{
+	(void)state;
+	start_with("servfail 5s");
+	return 0;
+}
+
+static int start_no_failures(void **state)
+{
+	(void)state;
+	start_with("servfail 0");
+	return 0;
+}
+
+static int start_verify(void **state)
+{
+	(void)state;
+	start_with("serve_stale 1h verify");
+	return 0;
+}
+
+static void stopped(void *arg) { *(bool *)arg = true; }
+
+static int stop(void **state)
+{
+	bool over = false;
+	(void)state;
+	fl_server_stop(server, stopped, &over);
+	for (int i = 0; i < 100 && !over; i++)
+		fl_loop_advance(loop, FL_SEC);
+	fl_loop_run_until_idle(loop);
+	fl_server_destroy(server);
+	fl_loop_destroy(loop);
+	fl_clock_virtual(0);
+	fl_log_capture(NULL, NULL);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		close(client[i]);
+	return 0;
+}
+
+static size_t question(uint8_t *msg, size_t cap, uint16_t id, const char *name, uint16_t flags, bool edns, const struct fl_edns *opt)
+{
+	uint8_t wire[FL_NAME_MAX];
+	int n = fl_name_parse(wire, fl_str(name));
+	assert_true(n > 0);
+	return fl_pack_query(msg, cap, id, flags, (struct fl_name){ wire, (uint8_t)n }, FL_T_A, FL_C_IN, edns, 1232, 0, opt);
+}
+
+static void send_full(unsigned i, const char *name, uint16_t flags, bool edns, const struct fl_edns *opt)
+{
+	uint8_t msg[600];
+	size_t len = question(msg, sizeof msg, (uint16_t)(100 + i), name, flags, edns, opt);
+	assert_int_equal(send(client[i], msg, len, 0), len);
+	fl_loop_run_until_idle(loop);
+}
+
+static void ask(unsigned i, const char *name) { send_full(i, name, FL_RD, false, NULL); }
+
+static struct fl_message got;
+
+/* Client i's reply, in `got`; false: none yet. */
+static bool heard(unsigned i)
+{
+	static struct fl_arena a;
+	static char memory[1 << 14];
+	uint8_t msg[1300];
+	ssize_t n = recv(client[i], msg, sizeof msg, 0);
+	if (n < 0)
+		return false;
+	fl_arena_init(&a, memory, sizeof memory, NULL, 0);
+	assert_int_equal(fl_message_parse(&got, &a, msg, (size_t)n), 0);
+	assert_int_equal(got.id, 100 + i);
+	return true;
+}
+
+/* Last octet of the address in `got`. */
+static uint8_t address(void)
+{
+	struct fl_rr r = { 0 };
+	assert_true(got.n == 1 && fl_rr_next(got.item[0].set, &r));
+	return r.rdata[3];
+}
+
+/* The source answers those that wait. */
+static void let_go(void)
+{
+	unsigned n = src.n;
+	src.n = 0;
+	for (unsigned i = 0; i < n; i++)
+		fl_wake(src.waits[i], 0);
+	fl_loop_advance(loop, FL_MS);
+	fl_loop_run_until_idle(loop);
+}
+
+struct out { char text[8192]; size_t n; };
+
+static void gather(void *arg, const char *p, size_t n)
+{
+	struct out *o = arg;
+	if (o->n + n < sizeof o->text)
+		memcpy(o->text + o->n, p, n), o->n += n;
+}
+
+static unsigned metric(const char *name)
+{
+	static struct out o;
+	struct fl_str one = fl_str(name);
+	o.n = 0;
+	fl_metric_expose_named(&one, 1, gather, &o);
+	o.text[o.n] = 0;
+	const char *end = strrchr(o.text, ' ');
+	return end ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+}
+
+/* ---- tests ---- */
+
+static void test_joined(void **state)
+{
+	(void)state;
+	unsigned before = metric("fairlead_cache_joined_total");
+	ask(0, "a.test");
+	ask(1, "A.test");
+	send_full(2, "a.TEST", FL_RD, true, NULL);
+	ask(3, "b.test");               /* another name, */
+	send_full(4, "a.test", 0, false, NULL);         /* no recursion wanted, */
+	send_full(5, "a.test", FL_RD | FL_CD, false, NULL);     /* checking disabled: not equal */
+	assert_int_equal(src.asked, 4);
+	assert_int_equal(metric("fairlead_cache_joined_total") - before, 2);
+	for (unsigned i = 0; i < 6; i++)
+		assert_false(heard(i));
+	let_go();
+	static const char *const names[] = { "a.test.", "A.test.", "a.TEST." };
+	for (unsigned i = 0; i < 3; i++) {
+		char text[FL_NAME_TEXT_MAX];
+		assert_true(heard(i));
+		fl_name_text(text, got.qname);
+		assert_string_equal(text, names[i]);
+		assert_int_equal(got.edns, i == 2);
+		address();
+	}
+	assert_true(heard(3) && heard(4) && heard(5));
+	assert_int_equal(src.asked, 4);
+}
+
+/* A client subnet asks alone. */
+static void test_subnet(void **state)
+{
+	(void)state;
+	static const uint8_t net[] = { 0, 1, 24, 0, 192, 0, 2 };
+	struct fl_edns ecs = { 8, sizeof net, net, NULL };
+	ask(0, "a.test");
+	send_full(1, "a.test", FL_RD, true, &ecs);
+	assert_int_equal(src.asked, 2);
+	let_go();
+	assert_true(heard(0) && heard(1));
+}
+
+/* What may not be kept is nobody else's: each asks itself, and later ones do not wait at all until something was kept. */
+static void test_not_shared(void **state)
+{
+	(void)state;
+	for (int turn = 0; turn < 3; turn++) {
+		static const char *const names[] = { "refused.test", "cut.test", "live.test" };
+		memset(&src, 0, sizeof src);
+		src.rcode = turn == 0 ? FL_REFUSED : 0;
+		src.set = turn == 1 ? FL_TC : 0;
+		src.live = turn == 2;
+		for (unsigned i = 0; i < 3; i++)
+			ask(i, names[turn]);
+		assert_int_equal(src.asked, 1);
+		let_go();
+		assert_true(heard(0));
+		assert_false(heard(1));
+		assert_int_equal(src.asked, 3);
+		let_go();
+		assert_true(heard(1) && heard(2));
+		for (unsigned i = 0; i < 3; i++)
+			ask(i, names[turn]);
+		assert_int_equal(src.asked, 6);
+		src.rcode = src.set = 0;
+		src.live = false;
+		let_go();
+		assert_true(heard(0) && heard(1) && heard(2));
+	}
+	fl_loop_advance(loop, 100 * FL_SEC);
+	src.asked = 0;
+	ask(0, "refused.test");
+	ask(1, "refused.test");
+	assert_int_equal(src.asked, 1);
+	let_go();
+	assert_true(heard(0) && heard(1));
+}
+
+static void test_failure(void **state)
+{
+	(void)state;
+	src.rcode = FL_SERVFAIL;
+	for (unsigned i = 0; i < 4; i++)
+		ask(i, "a.test");
+	let_go();
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(heard(i) && got.rcode == FL_SERVFAIL);
+	assert_int_equal(src.asked, 1);
+}
+
+static void test_failure_not_kept(void **state)
+{
+	(void)state;
+	src.rcode = FL_SERVFAIL;
+	for (unsigned i = 0; i < 4; i++)
+		ask(i, "a.test");
+	let_go();
+	assert_int_equal(src.asked, 4);
+	let_go();
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(heard(i) && got.rcode == FL_SERVFAIL);
+}
+
+/* A question over TCP whose client closes before the answer. */
+static int ask_tcp(const char *name)
+{
+	uint8_t msg[600];
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+	size_t len = question(msg + 2, sizeof msg - 2, 7, name, FL_RD, false, NULL);
+	fl_put16(msg, (uint16_t)len);
+	assert_int_equal(send(fd, msg, len + 2, 0), len + 2);
+	fl_loop_run_until_idle(loop);
+	return fd;
+}
+
+/* The leader leaves: the next one asks anew, the others wait for it; when it leaves too, the one behind it. */
+static void test_leader_leaves(void **state)
+{
+	(void)state;
+	int first = ask_tcp("a.test"), third = ask_tcp("a.test");
+	ask(0, "a.test");
+	ask(1, "a.test");
+	int second = ask_tcp("a.test"); /* who came last leads next: it has the most time left */
+	assert_int_equal(src.asked, 1);
+	close(third);                   /* a follower leaves: nothing happens */
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(src.asked, 1);
+	close(first);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(src.cancelled, 1);
+	assert_int_equal(src.asked, 2);
+	close(second);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(src.cancelled, 2);
+	assert_int_equal(src.asked, 3);
+	let_go();
+	assert_true(heard(0) && heard(1));
+	assert_int_equal(src.asked, 3);
+	ask(0, "a.test");
+	assert_true(heard(0));
+}
+
+/* The deadline of the leader: it hears SERVFAIL, who came later goes on. */
+static void test_deadline(void **state)
+{
+	(void)state;
+	ask(0, "a.test");
+	fl_loop_advance(loop, 10 * FL_SEC);
+	ask(1, "a.test");
+	ask(2, "a.test");
+	fl_loop_advance(loop, 11 * FL_SEC);
+	assert_true(heard(0) && got.rcode == FL_SERVFAIL);
+	assert_int_equal(src.asked, 2);
+	let_go();
+	assert_true(heard(1) && got.rcode == FL_NOERROR && heard(2));
+	assert_int_equal(src.asked, 2);
+	ask(3, "b.test");               /* all of them too late */
+	ask(4, "b.test");
+	fl_loop_advance(loop, 21 * FL_SEC);
+	assert_true(heard(3) && got.rcode == FL_SERVFAIL && heard(4) && got.rcode == FL_SERVFAIL);
+}
+
+/* serve_stale verify: one asks, all get what came, or what is over. */
+static void test_verify(void **state)
+{
+	(void)state;
+	src.open = true;
+	ask(0, "a.test");
+	assert_true(heard(0) && address() == 1);
+	src.open = false;
+	fl_loop_advance(loop, 100 * FL_SEC);
+	for (unsigned i = 0; i < 4; i++)
+		ask(i, "a.test");
+	assert_int_equal(src.asked, 2);
+	src.rcode = FL_SERVFAIL;
+	let_go();
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(heard(i) && address() == 1);
+	assert_int_equal(src.asked, 2);
+	int tcp = ask_tcp("a.test");
+	ask(1, "a.test");
+	assert_int_equal(src.asked, 3);
+	close(tcp);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(src.asked, 4);
+	src.rcode = 0;
+	let_go();
+	assert_true(heard(1) && address() == 4);
+	ask(0, "a.test");
+	assert_true(heard(0) && address() == 4);
+	fl_loop_advance(loop, 100 * FL_SEC);
+	ask(0, "a.test");
+	ask(1, "a.test");
+	let_go();
+	assert_true(heard(0) && address() == 5 && heard(1) && address() == 5);
+}
+
+/* The end, while some wait: everybody is answered. */
+static void test_stop(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < CLIENTS; i++)
+		ask(i, i % 3 ? "a.test" : "b.test");
+	assert_int_equal(src.asked, 2);
+	bool over = false;
+	fl_server_stop(server, stopped, &over);
+	for (int i = 0; i < 100 && !over; i++)
+		fl_loop_advance(loop, FL_SEC);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		assert_true(heard(i) && got.rcode == FL_SERVFAIL);
+	fl_server_destroy(server);
+	struct fl_process p = { .port = "53", .shards = 1 };
+	server = fl_server_create(&p, loop, table, true);
+}
+
+int main(void)
+{
+#define T(f, s) cmocka_unit_test_setup_teardown(f, s, stop)
+	const struct CMUnitTest tests[] = { T(test_joined, start), T(test_subnet, start), T(test_not_shared, start), T(test_failure, start),
+					    T(test_failure_not_kept, start_no_failures), T(test_leader_leaves, start), T(test_deadline, start),
+					    T(test_verify, start_verify), T(test_stop, start) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
