@@ -477,7 +477,7 @@ struct fl_query *fl_detach(struct fl_query *q)
 		q->shard->block_put(d);
 		return NULL;
 	}
-	client->packet = NULL;          /* dies with q */
+	client->packet = NULL; /* dies with q */
 	client->packet_len = 0;
 	d->client = client;
 	d->qtype = q->qtype;

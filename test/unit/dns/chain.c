@@ -110,7 +110,8 @@ static struct fl_query *ask_short(const char *name, size_t eaten, size_t more)
 	struct block *b = (struct block *)q;
 	size_t n = strlen(name);
 	b->a.limit = more;
-	b->client = (struct fl_client){ .qname = { fl_copy(&b->a, name, n), (uint8_t)n }, .qtype = 1, .qclass = 1 };
+	b->client = (struct fl_client){ .qname = { fl_copy(&b->a, name, n), (uint8_t)n }, .qtype = 1, .qclass = 1, .packet = (const uint8_t *)name,
+					.packet_len = n };
 	q->client = &b->client;
 	q->qname = b->client.qname;
 	q->qtype = q->qclass = 1;
@@ -295,9 +296,16 @@ static enum fl_verdict cache_q(void *i, struct fl_query *q)
 	(void)i;
 	if (first(q) != 'X')
 		return FL_NEXT;
+	struct fl_edns last = { 10, 2, (const uint8_t *)"no", NULL }, first_ = { 8, 0, NULL, &last };
+	q->ask.opt = &first_;
 	struct fl_query *d = fl_detach(q);
+	q->ask.opt = NULL;
 	if (!d)
 		return fl_yield(q, -ENOMEM);
+	/* Its options are its own, and so is its client, who sent no packet that still lies anywhere. */
+	assert(d->ask.opt && d->ask.opt != &first_ && d->ask.opt->code == 8 && d->ask.opt->next && d->ask.opt->next != &last);
+	assert(d->ask.opt->next->len == 2 && d->ask.opt->next->data != last.data && !memcmp(d->ask.opt->next->data, "no", 2));
+	assert(!d->ask.opt->next->next && d->client != q->client && !d->client->packet && !d->client->packet_len);
 	*fl_slot_of(d, q) = &n_stored;
 	return fl_fail(q, 0, "stale");
 }
