@@ -66,13 +66,13 @@ static int data(struct fl_setup *s, struct edns0 *e, struct fl_str text)
 	if (!fl_str_starts(text, FL_STR("0x")))
 		return 0;
 	uint8_t *to = fl_alloc(fl_setup_arena(s), text.n / 2 + 1);
+	for (size_t i = 2; i < text.n; i++)
+		if (hex(text.p[i]) < 0)
+			return fl_setup_error(s, "encoding/hex: invalid byte: U+%04X '%c'", (uint8_t)text.p[i], text.p[i]);
 	if (!to || text.n % 2)
 		return fl_setup_error(s, "encoding/hex: odd length hex string");
-	for (size_t i = 2; i < text.n; i += 2) {
-		if (hex(text.p[i]) < 0 || hex(text.p[i + 1]) < 0)
-			return fl_setup_error(s, "encoding/hex: invalid byte in \"%.*s\"", FL_FMT(text));
+	for (size_t i = 2; i < text.n; i += 2)
 		to[i / 2 - 1] = (uint8_t)(hex(text.p[i]) << 4 | hex(text.p[i + 1]));
-	}
 	e->data = (struct fl_str){ (const char *)to, text.n / 2 - 1 };
 	return 0;
 }

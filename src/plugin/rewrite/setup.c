@@ -202,11 +202,13 @@ static int rcode_rule(struct fl_setup *s, struct rule *r, const struct fl_str *a
 {
 	if (n < 3)
 		return fl_setup_error(s, "too few (%u) arguments for a rcode rule", n);
-	if (n > 4)
-		return fl_setup_error(s, "too many (%u) arguments for a rcode rule", n);
+	if (n > 4)                              /* CoreDNS looks at nothing then, and says that it is no code */
+		return fl_setup_error(s, "invalid matching RCODE '' for a rcode rule");
 	struct edit *ed = fl_rewrite_edit_add(s, r, EDIT_RCODE);
-	if (!rcode_of(s, arg[n - 2], &ed->rcode_from) || !rcode_of(s, arg[n - 1], &ed->rcode_to))
-		return fl_setup_error(s, "invalid RCODE '%.*s %.*s' for a rcode rule", FL_FMT(arg[n - 2]), FL_FMT(arg[n - 1]));
+	if (!rcode_of(s, arg[n - 2], &ed->rcode_from))
+		return fl_setup_error(s, "invalid matching RCODE '%.*s' for a rcode rule", FL_FMT(arg[n - 2]));
+	if (!rcode_of(s, arg[n - 1], &ed->rcode_to))
+		return fl_setup_error(s, "invalid replacement RCODE '%.*s' for a rcode rule", FL_FMT(arg[n - 1]));
 	return match_rule(s, r, "rcode", n == 4, arg);
 }
 

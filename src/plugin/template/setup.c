@@ -140,7 +140,7 @@ static int extended_error(struct fl_setup *s, struct template *t, const struct f
 		return fl_setup_arg_error(s);
 	if (fl_parse_int(arg[0], 0, 65535, &code))
 		return fl_setup_parse_error(s, "error parsing extended DNS error code %.*s, strconv.ParseUint: parsing \"%.*s\": invalid syntax",
-					    FL_FMT(arg[0]), FL_FMT(arg[0]));
+					    FL_FMT(arg[n - 1]), FL_FMT(arg[0]));
 	t->has_ede = true;
 	t->ede = (uint16_t)code;
 	t->ede_text = n == 2 ? arg[1] : FL_STR("");
