@@ -417,6 +417,9 @@ int fl_rr_parse(struct fl_arena *a, struct fl_str text, struct fl_name *owner, c
 		return fl_err_set(e, "dns: no record");
 	if (r.t.kind == FL_LEX_OWNER && r.t.text.p[0] == '$')
 		return fl_lex_error(e, &r.t, "directives are not allowed here");
+	uint32_t ttl;
+	if (r.t.kind == FL_LEX_STRING && !seconds(r.t.text, &ttl))       /* a line's only word is no owner there */
+		return fl_lex_error(e, &r.t, "not a TTL");
 	int len = name(wire, &r.t);
 	if (r.t.kind != FL_LEX_OWNER || len < 0)
 		return fl_lex_error(e, &r.t, "%s", r.t.kind == FL_LEX_OWNER || r.t.kind == FL_LEX_BLANK ? "bad owner name" :
