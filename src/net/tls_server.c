@@ -27,7 +27,7 @@ struct fl_tls_session {
 	const struct fl_tls_wire *wire;
 	void *arg;
 	bool open;                              /* the handshake is done and nothing failed since */
-	bool ended;                             /* nothing more will come: GnuTLS says "again" in the middle of a record */
+	bool ended;                             /* nothing more will come */
 	int error;                              /* GnuTLS's last */
 };
 
@@ -346,7 +346,7 @@ static ssize_t pull(gnutls_transport_ptr_t arg, void *to, size_t n)
 	struct fl_tls_session *t = arg;
 	ssize_t got = t->wire->pull(t->arg, to, n);
 	t->ended = t->ended || !got;
-	return told(t, got);
+	return told(t, got ? got : -EAGAIN);    /* were it told, GnuTLS would not write any more either */
 }
 
 static ssize_t push(gnutls_transport_ptr_t arg, const void *from, size_t n)
@@ -443,7 +443,7 @@ ssize_t fl_tls_session_read(struct fl_tls_session *t, void *to, size_t n)
 		ssize_t got = gnutls_record_recv(t->s, to, n);
 		if (got >= 0)
 			return got;
-		if (got == GNUTLS_E_AGAIN || (got == GNUTLS_E_PREMATURE_TERMINATION && t->ended))
+		if (got == GNUTLS_E_AGAIN)
 			return t->ended ? 0 : -EAGAIN;          /* without a goodbye: messages have lengths of their own */
 		if (got == GNUTLS_E_REHANDSHAKE)                /* TLS 1.2: refused, and that ends it: the peer may go on asking */
 			return failed(t, got);

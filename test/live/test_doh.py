@@ -393,18 +393,19 @@ def test_bodies_do_not_gather():
 
 
 def test_max_connections():
-    """One more than allowed closes the one that idled longest."""
+    """One more than allowed closes the one of its shard that idled longest; where none idles, it is closed itself."""
     with doh("https {\n max_connections 3\n }\n whoami") as srv:
         clients = []
-        for _ in range(6):
+        for _ in range(8):
             try:
                 c = client(srv)
-            except (ConnectionError, ssl.SSLError):                     # a shard without a connection of its own to close: this one goes
-                continue
-            assert c.wait(c.send("GET", get(query("example.org"))))[0][":status"] == "200"
-            clients.append(c)
-        srv.wait_metric('fairlead_tcp_connections_closed_total{reason="limit"}', 1)
-        assert srv.metric("fairlead_tcp_connections ") <= 4             # each shard closes of its own
+                clients.append(c)
+                assert c.wait(c.send("GET", get(query("example.org"))))[0][":status"] == "200"
+            except (OSError, EOFError):
+                pass
+        srv.wait_metric('fairlead_tcp_connections_closed_total{reason="limit"}', 5)
+        assert srv.metric("fairlead_tcp_connections ") <= 3
+        assert len(clients) >= 3
         for c in clients:
             c.s.close()
 

@@ -182,6 +182,27 @@ static void test_max_messages(void **state)
 	close(two);
 }
 
+/* Who ended its own side still hears what it asked before. */
+static void test_half_closed(void **state)
+{
+	(void)state;
+	char in[8];
+	int fd = client(1);
+	assert_int_equal(write(fd, "\0\1a", 3), 3);
+	fl_loop_run_until_idle(loop);
+	struct fl_conn *c = last;
+	fl_conn_hold(c);
+	shutdown(fd, SHUT_WR);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(closed, 0);
+	fl_conn_send(c, (const uint8_t *)"x", 1);
+	fl_conn_put(c);
+	assert_int_equal(closed, 1);
+	assert_int_equal(recv(fd, in, sizeof in, MSG_DONTWAIT), 3);
+	assert_true(is_closed(fd));
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +210,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_clients, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_max_messages, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_half_closed, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
