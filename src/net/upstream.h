@@ -20,7 +20,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { FL_UP_ROOM = 2, FL_UP_USES = 256, FL_UP_SOCKETS = 16, FL_UP_CONNS = 16 };
+enum { FL_UP_ROOM = 2, FL_UP_USES = 256, FL_UP_SOCKETS = 16, FL_UP_CONNS = 64 };
 
 struct fl_up_net;               /* a thread's: receive buffer, random bytes */
 struct fl_upstream;             /* one server, as this thread knows it */

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-enum { READS = 8, TLS_CONNS = 8, TLS_DEEP = 4 };
+enum { READS = 8, TLS_CONNS = 32, TLS_DEEP = 4 };
 
 static void reset(struct fl_up_sock *s)
 {

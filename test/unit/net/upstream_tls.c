@@ -15,7 +15,7 @@
 #include "net/upstream.h"
 #include "pki.h"
 
-enum { ASKS = 300, MSG = 512, CONNS = 32, STREAMS = 512, HEAD = 12 };
+enum { ASKS = 300, MSG = 512, CONNS = 40, STREAMS = 512, HEAD = 12 };
 
 static struct pki pki, other, old;
 
@@ -506,7 +506,7 @@ static void test_tls(void **state)
 	settle();
 	for (unsigned i = 0; i < ASKS; i++)
 		assert_good(&w.ask[i]);
-	assert_true(s.conns <= 8);
+	assert_true(s.conns <= 32);
 	unsigned conns = s.conns;
 	assert_good(one());
 	assert_int_equal(s.conns, conns);       /* on a kept connection */
