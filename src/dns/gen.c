@@ -178,11 +178,16 @@ static int group_zone_add(struct fl_gen *g, struct fl_group *gr, struct fl_name 
 
 static uint32_t limit(struct fl_said said, uint32_t otherwise) { return said.said ? said.n : otherwise; }
 
-/* Limits of HTTP listeners: the first block's; whoever says max_streams for https must agree with the others that do. */
+/* Limits of QUIC and HTTP listeners: the first block's (core/dnsserver/server_quic.go …); whoever says max_streams for https must agree with the others that do. */
 static int group_limits(struct fl_group *gr, const struct fl_block *b, bool first, struct fl_err *e)
 {
-	enum { CONNS = 200, HTTPS_STREAMS = 250, GRPC_STREAMS = 256 };
+	enum { CONNS = 200, HTTPS_STREAMS = 250, GRPC_STREAMS = 256, QUIC_STREAMS = 256, QUIC_WORKERS = 1024 };
 	const struct fl_block_conf *say = &b->say;
+	if (first && !strcmp(gr->scheme, "quic")) {
+		gr->max_conns = limit(say->quic_conns, CONNS);
+		gr->max_streams = limit(say->quic_streams, QUIC_STREAMS);
+		gr->workers = limit(say->quic_workers, QUIC_WORKERS);
+	}
 	bool https = !strcmp(gr->scheme, "https");
 	if (!https && strcmp(gr->scheme, "grpc"))
 		return 0;
@@ -294,7 +299,7 @@ static bool filtered(const struct fl_block *b)
 
 static int scheme_served(const struct fl_key *k, struct fl_err *e)
 {
-	static const char *const served[] = { "dns", "tls", "https", "grpc" };
+	static const char *const served[] = { "dns", "tls", "https", "grpc", "quic" };
 	for (size_t i = 0; i < FL_COUNT(served); i++)
 		if (!strcmp(k->scheme, served[i]))
 			return 0;
@@ -352,6 +357,8 @@ static void group_index(struct fl_gen *g, struct fl_group *gr)
 	}
 	if (!strcmp(gr->scheme, "https"))
 		gr->https = fl_doh_responses(gr->addr);
+	if (!strcmp(gr->scheme, "quic"))
+		gr->doq = fl_doq_grid(gr->addr);
 	gr->dropped = fl_stats_get(gr->addr, FL_STR("dropped"), FL_STR(""));
 }
 

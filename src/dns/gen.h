@@ -46,10 +46,12 @@ struct fl_group {
 	uint16_t opcodes;
 	uint64_t read_ns, write_ns, idle_ns;
 	int32_t max_queries;
+	struct fl_grid *doq;            /* answers by QUIC's application code; NULL: another scheme */
 	struct fl_tls_host *tls;        /* NULL: none */
 	bool settled;                   /* a block said how it is: the others must agree */
 	bool streams_said;
-	uint32_t max_conns, max_streams;        /* https, grpc; 0: no limit */
+	uint32_t max_conns, max_streams;        /* https, grpc, quic; 0: no limit */
+	uint32_t workers;               /* quic: queries in work */
 	struct fl_grid *https;          /* responses by status */
 	struct fl_str first_zone;       /* of that block */
 	struct fl_chain none;           /* empty: answers REFUSED */

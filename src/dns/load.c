@@ -56,6 +56,8 @@ struct fl_server *fl_server_create(const struct fl_process *p, struct fl_loop *l
 		fl_busy_watch(s);
 	if (!p->dry)
 		fl_conns_watch(s);
+	if (!p->dry)
+		fl_doq_watch(s);
 	return s;
 }
 
@@ -65,6 +67,7 @@ void fl_server_destroy(struct fl_server *s)
 		return;
 	fl_busy_forget(s);
 	fl_conns_forget(s);
+	fl_doq_forget(s);
 	for (unsigned i = 1; i <= s->process.shards; i++)
 		fl_shard_destroy(s->shard[i]);
 	fl_gen_destroy(s->gen);
@@ -274,15 +277,14 @@ static void warn_plain(const struct fl_group *g)
 static int bind_one(struct fl_load *l, const struct fl_group *g, struct fl_new_socket *n)
 {
 	char what[256];
-	bool plain = !strcmp(g->scheme, "dns");
+	bool plain = !strcmp(g->scheme, "dns"), quic = !strcmp(g->scheme, "quic");
 	snprintf(n->key, sizeof n->key, "%.*s", FL_FMT(g->addr));
-	n->tcp = fl_listen_tcp(g->host, g->port, what, sizeof what);    /* TCP first, as CoreDNS */
-	if (n->tcp < 0)
+	n->tcp = quic ? -1 : fl_listen_tcp(g->host, g->port, what, sizeof what);        /* TCP first, as CoreDNS */
+	if (n->tcp < 0 && !quic)
 		return fl_err_set(&l->err, "Listen: %s", what);
-	if (!plain) {
-		n->share = share_of(l->server, n->key);
+	n->share = plain ? NULL : share_of(l->server, n->key);
+	if (!plain && !quic)
 		return 0;
-	}
 	n->udp = fl_listen_udp(g->host, g->port, &n->wildcard, what, sizeof what);
 	if (n->udp < 0)
 		return fl_err_set(&l->err, "ListenPacket: %s", what);
@@ -300,6 +302,8 @@ static int bind_new(struct fl_load *l)
 	for (unsigned i = 0; i < l->nsock * shards; i++)
 		l->sock[i].udp = l->sock[i].tcp = -1;
 	for (unsigned i = 0; i < g->ngroup; i++) {
+		if (g->group[i]->doq && !g->group[i]->tls)
+			return fl_err_set(&l->err, "ListenPacket: quic: tls.Config not set");
 		if (s->process.trace || bound(s, g->group[i]->addr))
 			continue;
 		for (unsigned sh = 0; sh < shards; sh++)

@@ -3,6 +3,7 @@
 #include "dns/gen.h"
 #include "dns/server.h"
 #include "dns/stats.h"
+#include "net/quic.h"
 #include "net/tcp.h"
 #include "net/udp.h"
 #include "net/web.h"
@@ -14,6 +15,8 @@ struct fl_shard_x;
 struct fl_listener {
 	struct fl_io udp;               /* fd -1: the scheme is not served by UDP */
 	struct fl_tcp_listener tcp;
+	struct fl_quic_listener quic;   /* has the socket of udp */
+	bool by_quic;
 	bool wildcard, removed;
 	bool secret;                    /* encrypted: who asks with padding is answered with padding */
 	unsigned users;                 /* queries that will answer through it */
@@ -57,6 +60,7 @@ struct fl_shard_x {
 	struct fl_udp *udp;
 	struct fl_tcp *tcp;
 	struct fl_web_stats web;
+	struct fl_quic *quic;           /* NULL until it is listened for; read by the main thread */
 	struct fl_block_q *free, *parked;
 	struct fl_listener *listener;
 	struct fl_gen *gen;
@@ -93,6 +97,7 @@ struct fl_server {
 	char (*key)[96]; unsigned nkey; /* addresses that are bound now */
 	struct fl_grid *saturated, *malformed, *busiest;
 	uint64_t seen_ns;               /* when busy.c looked last */
+	struct fl_quic_stats told_quic; /* what doq.c counted so far */
 	struct fl_tcp_stats told;       /* what conns.c counted so far */
 	struct fl_web_stats web_told;
 	struct fl_share *share;
@@ -104,6 +109,16 @@ void fl_busy_forget(struct fl_server *s);
 /* conns.c: TCP connections in /metrics, from create to destroy. Main thread. */
 void fl_conns_watch(struct fl_server *s);
 void fl_conns_forget(struct fl_server *s);
+/* doq.c: DNS over QUIC. On the shard: */
+enum { FL_DOQ_OK = 0, FL_DOQ_INTERNAL = 1, FL_DOQ_PROTOCOL = 2, FL_DOQ_EXCESS = 4 };    /* RFC 9250 §4.3 */
+void fl_doq_ready(struct fl_io *io, uint32_t events);
+void fl_doq_settings(struct fl_listener *l, const struct fl_group *g);
+int fl_doq_listen(struct fl_listener *l, struct fl_tcp_share *share);   /* l->udp.fd is open; 0 or -errno */
+void fl_doq_unlisten(struct fl_listener *l);    /* the socket closes with the last connection */
+/* Main thread: */
+struct fl_grid *fl_doq_grid(struct fl_str server);
+void fl_doq_watch(struct fl_server *s);
+void fl_doq_forget(struct fl_server *s);
 /* shard.c */
 struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id);
 void fl_shard_post(struct fl_shard_x *x, void (*fn)(void *arg), void *arg);

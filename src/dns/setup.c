@@ -122,7 +122,7 @@ int fl_setup_once(struct fl_setup *s)
 	return n > 1 ? fl_setup_error(s, "this plugin can only be used once per Server Block") : 0;
 }
 
-int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t most)
+int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t least, uint32_t most)
 {
 	struct fl_str *arg, name = fl_disp_val(&s->disp);
 	struct fl_err e;
@@ -131,8 +131,8 @@ int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t most)
 		return fl_setup_arg_error(s);
 	if (fl_atoi(arg[0], &n, &e))
 		return fl_setup_parse_error(s, "invalid %.*s value '%.*s': %s", FL_FMT(name), FL_FMT(arg[0]), e.msg);
-	if (n < 0)
-		return fl_setup_parse_error(s, "%.*s must be a non-negative integer: %lld", FL_FMT(name), (long long)n);
+	if (n < least)
+		return fl_setup_parse_error(s, "%.*s must be a %s integer: %lld", FL_FMT(name), least ? "positive" : "non-negative", (long long)n);
 	if (most && n > most)
 		return fl_setup_parse_error(s, "%.*s must not exceed %u: %lld", FL_FMT(name), most, (long long)n);
 	if (to->said)

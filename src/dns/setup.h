@@ -38,8 +38,8 @@ int fl_setup_arg_error(struct fl_setup *s);             /* … Wrong argument co
 int fl_setup_syntax_error(struct fl_setup *s, const char *expected);    /* … Syntax error: Unexpected token 'TOK', expecting 'X' */
 /* A directive's option that CoreDNS has and this version has not: names it, with file and line. */
 int fl_setup_later(struct fl_setup *s, const char *option);
-/* The option at the dispenser, a number from 0 on, given once, as the listeners' plugins read it; most 0: any. 0 or an error. */
-int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t most);
+/* The option at the dispenser, a number from least (0 or 1) on, given once, as the listeners' plugins read it; most 0: any. 0 or an error. */
+int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t least, uint32_t most);
 /* "plugin/NAME: this plugin can only be used once per Server Block" when it stands there twice; else 0. */
 int fl_setup_once(struct fl_setup *s);
 
@@ -56,6 +56,7 @@ struct fl_block_conf {
 	uint64_t read_ns, write_ns, idle_ns;            /* timeouts; 0: default */
 	int32_t max_queries;                            /* of one TCP connection; -1: no limit, 0: nothing was said */
 	struct fl_said https_conns, https_streams, grpc_conns, grpc_streams;    /* 0: no limit */
+	struct fl_said quic_conns, quic_streams, quic_workers;
 	struct fl_tls_host *tls;                        /* what encrypted listeners show; kept by the generation; NULL: no TLS */
 };
 struct fl_block_conf *fl_setup_block(struct fl_setup *s);

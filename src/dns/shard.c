@@ -64,6 +64,8 @@ static void transport_put(struct fl_listener *l, const struct fl_group *g)
 	l->secret = g->tls != NULL;
 	l->tcp.tls = g->tls;
 	l->tcp.alpn = dot;
+	if (l->by_quic)
+		fl_doq_settings(l, g);
 	if (!https && strcmp(g->scheme, "grpc"))
 		return;
 	uint32_t streams = g->max_streams ? g->max_streams : https ? STREAMS_OF_GO : STREAMS_MOST;
@@ -104,9 +106,12 @@ static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, st
 	memcpy(l->key, s->key, sizeof l->key);
 	l->tcp.on_gone = tcp_gone;
 	l->tcp.share = s->share;
+	l->by_quic = g->doq != NULL;
+	if (l->by_quic)
+		l->udp.fn = fl_doq_ready;
 	x->listener = l;
 	group_put(l, g);
-	int ret = s->udp < 0 ? 0 : fl_loop_add_polled(x->sh.loop, &l->udp);
+	int ret = l->by_quic ? fl_doq_listen(l, s->share) : s->udp < 0 ? 0 : fl_loop_add_polled(x->sh.loop, &l->udp);
 	ret = ret || s->tcp < 0 ? ret : fl_tcp_listen(x->tcp, &l->tcp, s->tcp);
 	if (ret)
 		fl_log(FL_ERROR, NULL, "listener %s: %s", s->key, strerror(-ret));
@@ -117,7 +122,9 @@ static void listener_remove(struct fl_listener *l)
 {
 	if (l->removed)
 		return;
-	if (l->udp.fd >= 0) {
+	if (l->by_quic) {
+		fl_doq_unlisten(l);
+	} else if (l->udp.fd >= 0) {
 		udp_ready(&l->udp, 0);
 		fl_udp_flush(l->shard->udp);
 		fl_loop_del(l->shard->sh.loop, &l->udp);
@@ -240,7 +247,8 @@ static bool turn(void *arg)
 	x->sh.now_ns = fl_loop_now(x->sh.loop);
 	if (x->sh.run_first)
 		fl_chain_turn(&x->sh);
-	if (x->sent_something)
+	bool more = x->quic && fl_quic_flush(x->quic);
+	if (x->sent_something || x->quic)
 		fl_udp_flush(x->udp);
 	x->sent_something = false;
 	if (x->gen)
@@ -250,7 +258,7 @@ static bool turn(void *arg)
 	if (x->retired)
 		retire_turn(x);
 	fl_rcu_quiescent();
-	return x->sh.run_first != NULL;
+	return more || x->sh.run_first;
 }
 
 /* ---- the thread ---- */
@@ -332,6 +340,7 @@ void fl_shard_destroy(struct fl_shard_x *x)
 		pthread_join(x->thread, NULL);
 	}
 	fl_tcp_destroy(x->tcp);
+	fl_quic_destroy(x->quic);
 	while (x->listener) {
 		struct fl_listener *l = x->listener;
 		x->listener = l->next;

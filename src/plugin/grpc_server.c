@@ -14,9 +14,9 @@ static int setup(struct fl_setup *s, void **inst)
 		struct fl_str name = fl_disp_val(d);
 		int ret;
 		if (fl_str_is(name, "max_connections"))
-			ret = fl_setup_limit(s, &b->grpc_conns, 0);
+			ret = fl_setup_limit(s, &b->grpc_conns, 0, 0);
 		else if (fl_str_is(name, "max_streams"))
-			ret = fl_setup_limit(s, &b->grpc_streams, 0);
+			ret = fl_setup_limit(s, &b->grpc_streams, 0, 0);
 		else
 			ret = fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(name));
 		if (ret)
