@@ -6,7 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { DIAL_S = 5, IDLE_S = 30, READS = 32, BUFFER = 4096, CID = 8, BUDGET = 16 * 1024 * 1024 };
+enum { DIAL_S = 5, SILENCE_S = 1, IDLE_S = 30, READS = 32, BUFFER = 4096, CID = 8, BUDGET = 16 * 1024 * 1024 };
 
 struct fl_quic_ask {
 	struct line *line;
@@ -14,6 +14,7 @@ struct fl_quic_ask {
 	struct fl_quic_ask *prev, *next;        /* in line->waiting */
 	void *user;
 	bool reused, again;
+	uint64_t born_ns;
 	size_t n;
 	uint8_t msg[];
 };
@@ -28,7 +29,7 @@ struct line {
 	struct sockaddr_in6 local;
 	bool retiring;                          /* takes no new questions, closes with its last one */
 	int error;                              /* of its socket */
-	uint64_t born_ns;
+	uint64_t born_ns, heard_ns;
 	unsigned asks;
 	struct fl_quic_ask *first, *last;       /* that wait for a stream */
 	uint8_t out[FL_QUIC_DATAGRAM];
@@ -300,6 +301,7 @@ static void readable(struct fl_io *io, uint32_t events)
 			l->error = errno;
 		if (n < 0)
 			break;
+		l->heard_ns = fl_loop_now(l->client->loop);
 		int ret = n ? fl_quic_conn_read(&l->c, &ps.path, in, (size_t)n) : 0;
 		if (ret)
 			fl_quic_conn_failed(&l->c, ret);
@@ -363,6 +365,7 @@ static int open_conn(struct line *l)
 	ngtcp2_path_storage ps;
 	ngtcp2_cid dcid = { .datalen = FL_QUIC_CID }, scid = { .datalen = CID };
 	fl_quic_conn_init(&l->c, c->loop, &client_side, &c->budget);
+	l->c.name = c->conf.name;
 	fl_quic_defaults(&l->c, &settings, &params);
 	settings.handshake_timeout = DIAL_S * FL_SEC;
 	params.max_idle_timeout = c->conf.expire_ns > IDLE_S * FL_SEC ? c->conf.expire_ns : IDLE_S * FL_SEC;
@@ -463,6 +466,7 @@ int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, v
 	}
 	a->user = user;
 	a->reused = *reused = open;
+	a->born_ns = fl_loop_now(c->loop);
 	a->n = n;
 	memcpy(a->msg, msg, n);
 	a->msg[0] = a->msg[1] = 0;
@@ -473,10 +477,22 @@ int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, v
 	return 0;
 }
 
+/* Nothing was heard since a was asked, and it waited long enough: the other end may have gone without a word. */
+static bool silent(const struct fl_quic_ask *a)
+{
+	const struct line *l = a->line;
+	return l->c.state == FL_QUIC_OPEN && l->heard_ns < a->born_ns && fl_loop_now(l->client->loop) - a->born_ns >= SILENCE_S * FL_SEC;
+}
+
 void fl_quic_client_cancel(struct fl_quic_ask *a)
 {
 	struct line *l = a->line;
 	struct fl_quic_stream *s = a->stream;
+	if (silent(a)) {
+		l->retiring = true;
+		if (l->client->now == l)
+			l->client->now = NULL;
+	}
 	if (s) {
 		s->user = NULL;
 		s->deaf = true;

@@ -19,6 +19,7 @@ struct fl_quic_client_conf {
 	struct sockaddr_in6 addr; socklen_t addr_len;
 	struct sockaddr_in6 source; socklen_t source_len;       /* what sockets are bound to; 0: the system chooses */
 	uint64_t expire_ns, max_age_ns; /* an idle connection; one in use takes no more questions after this, 0: any age */
+	const char *name;       /* of the server, for words about its certificate; borrowed */
 	/* Puts credentials, the server's name and what it must prove into a new session: 0 or GnuTLS's error. */
 	int (*tls)(void *arg, struct gnutls_session_int *s);
 	/* Once for each question: 0 and the reply, or -errno; -EPROTO with words (fl_quic_client_why). Never from within fl_quic_client_ask(). */

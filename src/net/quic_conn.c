@@ -283,6 +283,7 @@ static void peer_words(struct fl_quic_conn *c)
 void fl_quic_conn_failed(struct fl_quic_conn *c, int liberr)
 {
 	uint8_t alert = ngtcp2_conn_get_tls_alert(c->ng);
+	struct fl_err e = { 0 };
 	switch (liberr) {
 	case NGTCP2_ERR_DRAINING:
 		if (!c->why[0])                 /* else: a stateless reset */
@@ -310,7 +311,8 @@ void fl_quic_conn_failed(struct fl_quic_conn *c, int liberr)
 		break;
 	case NGTCP2_ERR_CRYPTO:
 		fl_quic_conn_close(c, false, 0x100 + (uint64_t)alert, "");
-		snprintf(c->why, sizeof c->why, "CRYPTO_ERROR 0x%x (local): %s", 0x100 + alert, fl_quic_tls_refusal(c));
+		fl_quic_tls_refusal(c, &e);
+		snprintf(c->why, sizeof c->why, "CRYPTO_ERROR 0x%x (local): %.160s", 0x100 + alert, e.msg);
 		break;
 	default:
 		fl_quic_conn_close(c, false, ngtcp2_err_infer_quic_transport_error_code(liberr), ngtcp2_strerror(liberr));

@@ -7,6 +7,7 @@
  * Memory: everything of a connection but GnuTLS's session is counted in its fl_quic_mem, and refused beyond its limit or its owner's:
  * ngtcp2 then fails with NOMEM, and the connection ends. One thread's. */
 #pragma once
+#include "base/err.h"
 #include "net/doq.h"
 #include "net/loop.h"
 #include "net/quic_compat.h"
@@ -68,6 +69,7 @@ struct fl_quic_conn {
 	ngtcp2_crypto_conn_ref ref;                     /* GnuTLS's way back to ng */
 	ngtcp2_conn *ng;
 	gnutls_session_t tls;
+	const char *name;                               /* client: what the certificate must be for; borrowed */
 	struct fl_quic_mem mem;
 	const struct fl_quic_side *side;
 	struct fl_loop *loop;
@@ -108,5 +110,5 @@ void fl_quic_list_del(struct fl_quic_streams *l, struct fl_quic_stream *s);
 
 /* A session for c, whose side it is: 0 or GnuTLS's error. prepare puts credentials into it, and what else TLS needs to know. */
 int fl_quic_tls_open(struct fl_quic_conn *c, bool server, int (*prepare)(void *arg, gnutls_session_t s), void *arg);
-const char *fl_quic_tls_refusal(struct fl_quic_conn *c);        /* how the peer's certificate failed, in Go's words */
+void fl_quic_tls_refusal(struct fl_quic_conn *c, struct fl_err *e);     /* how the handshake failed here, in Go's words */
 const char *fl_quic_alert_text(unsigned alert);

@@ -1,5 +1,6 @@
 /* TLS 1.3 for QUIC: GnuTLS sessions that ngtcp2 feeds. */
 #include "net/quic_int.h"
+#include "net/tls.h"
 
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:%DISABLE_TLS13_COMPAT_MODE"
 
@@ -21,18 +22,13 @@ int fl_quic_tls_open(struct fl_quic_conn *c, bool server, int (*prepare)(void *a
 	return 0;
 }
 
-const char *fl_quic_tls_refusal(struct fl_quic_conn *c)
+void fl_quic_tls_refusal(struct fl_quic_conn *c, struct fl_err *e)
 {
 	unsigned status = gnutls_session_get_verify_cert_status(c->tls);
 	if (status == (unsigned)-1 || !status)
-		return "tls: handshake failure";
-	if (status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNER_NOT_CA | GNUTLS_CERT_SIGNATURE_FAILURE))
-		return "tls: failed to verify certificate: x509: certificate signed by unknown authority";
-	if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED))
-		return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
-	if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
-		return "tls: failed to verify certificate: x509: certificate is not valid for the server's name";
-	return "tls: failed to verify certificate";
+		fl_err_set(e, "tls: %s", fl_quic_alert_text(ngtcp2_conn_get_tls_alert(c->ng)));
+	else
+		fl_tls_refused(c->tls, c->name ? c->name : "", e);
 }
 
 const char *fl_quic_alert_text(unsigned alert)

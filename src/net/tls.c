@@ -130,6 +130,16 @@ static ssize_t pull(gnutls_transport_ptr_t arg, void *to, size_t n)
 	return (ssize_t)n;
 }
 
+int fl_tls_creds_prepare(struct fl_tls_creds *c, struct gnutls_session_int *s, const char *name)
+{
+	int ret = gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, c->cred);
+	if (ret >= 0 && *name && !is_ip(name))
+		ret = gnutls_server_name_set(s, GNUTLS_NAME_DNS, name, strlen(name));
+	if (ret >= 0 && !c->insecure)
+		gnutls_session_set_verify_cert(s, name, 0);
+	return ret;
+}
+
 static int prepare(struct fl_tls *t, int fd, const char *const *alpn)
 {
 	int ret = gnutls_init(&t->s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS_TLS12);
@@ -141,15 +151,10 @@ static int prepare(struct fl_tls *t, int fd, const char *const *alpn)
 		proto[n] = datum(fl_str(alpn[n]));
 		n++;
 	}
-	if ((ret = gnutls_priority_set_direct(t->s, PRIORITY, NULL)) < 0 ||
-	    (ret = gnutls_credentials_set(t->s, GNUTLS_CRD_CERTIFICATE, t->creds->cred)) < 0)
+	if ((ret = gnutls_priority_set_direct(t->s, PRIORITY, NULL)) < 0 || (ret = fl_tls_creds_prepare(t->creds, t->s, t->name)) < 0)
 		return ret;
 	if (n && (ret = gnutls_alpn_set_protocols(t->s, proto, n, 0)) < 0)
 		return ret;
-	if (*t->name && !is_ip(t->name) && (ret = gnutls_server_name_set(t->s, GNUTLS_NAME_DNS, t->name, strlen(t->name))) < 0)
-		return ret;
-	if (!t->creds->insecure)
-		gnutls_session_set_verify_cert(t->s, t->name, 0);
 	t->fd = fd;
 	gnutls_transport_set_ptr2(t->s, t, (gnutls_transport_ptr_t)(intptr_t)fd);
 	gnutls_transport_set_pull_function(t->s, pull);
@@ -215,16 +220,16 @@ static void remember(struct fl_tls *t)
 }
 
 /* As crypto/x509 words it, where it has a word. */
-static void why_refused(struct fl_tls *t, struct fl_err *e)
+void fl_tls_refused(struct gnutls_session_int *s, const char *name, struct fl_err *e)
 {
 	static const char *const text = "tls: failed to verify certificate: x509: ";
-	unsigned status = gnutls_session_get_verify_cert_status(t->s);
+	unsigned status = gnutls_session_get_verify_cert_status(s);
 	if (status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNER_NOT_CA | GNUTLS_CERT_SIGNATURE_FAILURE)) {
 		fl_err_set(e, "%scertificate signed by unknown authority", text);
 	} else if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED)) {
 		fl_err_set(e, "%scertificate has expired or is not yet valid", text);
 	} else if (status & GNUTLS_CERT_UNEXPECTED_OWNER) {
-		fl_err_set(e, "%scertificate is not valid for %s", text, t->name);
+		fl_err_set(e, "%scertificate is not valid for %s", text, name);
 	} else {
 		gnutls_datum_t words = { 0 };
 		gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &words, 0);
@@ -250,7 +255,7 @@ int fl_tls_handshake(struct fl_tls *t, struct fl_err *e)
 		if (t->past)                            /* not with that again */
 			fl_tls_past_finish(t->past);
 		if (ret == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
-			why_refused(t, e);
+			fl_tls_refused(t->s, t->name, e);
 		else if (ret == GNUTLS_E_FATAL_ALERT_RECEIVED)
 			fl_err_set(e, "remote error: tls: %s", gnutls_alert_get_name(gnutls_alert_get(t->s)));
 		else if (t->odd || ret == GNUTLS_E_UNEXPECTED_PACKET || ret == GNUTLS_E_RECORD_OVERFLOW ||

@@ -21,6 +21,12 @@ struct fl_tls_creds *fl_tls_creds_create(const struct fl_tls_trust *t, struct fl
 struct fl_tls_creds *fl_tls_creds_get(struct fl_tls_creds *c);
 void fl_tls_creds_put(struct fl_tls_creds *c);
 
+/* For transports that drive GnuTLS themselves (QUIC): credentials, the server's name and what it must prove, into a session of
+ * gnutls_init(GNUTLS_CLIENT …); name and c must outlive it. 0, or a GnuTLS error. And why its certificate was refused. */
+struct gnutls_session_int;
+int fl_tls_creds_prepare(struct fl_tls_creds *c, struct gnutls_session_int *s, const char *name);
+void fl_tls_refused(struct gnutls_session_int *s, const char *name, struct fl_err *e);
+
 struct fl_tls;
 /* name: what the certificate must be for, a DNS name (also sent as SNI) or an IP address. alpn: NUL-terminated, NULL ends; the
  * array may go after the call. NULL when there is no memory. */

@@ -30,7 +30,7 @@ void fl_up_net_destroy(struct fl_up_net *n)
 }
 
 static const struct fl_up_way *const ways[] = { [FL_UP_DNS] = NULL, [FL_UP_TLS] = &fl_up_tcp, [FL_UP_HTTPS] = &fl_up_h2,
-	[FL_UP_GRPC] = &fl_up_h2 };
+	[FL_UP_QUIC] = &fl_up_quic, [FL_UP_GRPC] = &fl_up_h2 };
 
 bool fl_upstream_can(enum fl_up_kind kind) { return kind == FL_UP_DNS || (kind < FL_COUNT(ways) && ways[kind]); }
 
@@ -325,6 +325,8 @@ static void too_late(struct fl_timer *t)
 		fl_up_tell(s, UP_READ);
 		if (s->tcp && !s->connecting)
 			s->retiring |= !s->h2 || fl_loop_now(s->up->net->loop) - s->heard_ns >= UP_SILENCE;
+	} else {
+		a->up->net->told = (struct up_told){ .phase = UP_READ, .words = "context deadline exceeded" };  /* QUIC, as CoreDNS */
 	}
 	fl_up_finish(a, -ETIMEDOUT, NULL, 0);
 }
@@ -496,7 +498,7 @@ void fl_upstream_why(const struct fl_up_ask *a, int ret, char *to, size_t cap)
 	snprintf(way, sizeof way, "%s%s%s", dial ? "" : local, dial ? "" : "->", c->path ? c->path : c->name);
 	if (ret == -ENODATA)
 		snprintf(to, cap, "EOF");
-	else if (ret == -EPROTO && t->words[0])
+	else if ((ret == -EPROTO || a->up->conf.kind == FL_UP_QUIC) && t->words[0])
 		snprintf(to, cap, "%s", t->words);
 	else if (ret == -ETIMEDOUT)
 		snprintf(to, cap, "%s %s %s: i/o timeout", verb, proto, way);

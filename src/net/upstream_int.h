@@ -91,4 +91,4 @@ void fl_up_stream_last(struct fl_up_sock *s);           /* what was fetched is t
 /* The connection ended with ret. What was asked on a kept one may just have come too late: once more, on a new one. */
 void fl_up_stream_lost(struct fl_up_sock *s, int ret);
 
-extern const struct fl_up_way fl_up_udp, fl_up_tcp, fl_up_h2;
+extern const struct fl_up_way fl_up_udp, fl_up_tcp, fl_up_h2, fl_up_quic;

@@ -141,13 +141,13 @@ static size_t nkept;
 static bool shuffle(uint8_t *p, size_t *n)
 {
 	if (++lose_at % 5 == 0)
-		sendto(back.fd, p, *n, 0, (struct sockaddr *)&server_at, sizeof server_at);
+		to_the_server(p, *n);
 	if (!nkept && lose_at % 2 == 0) {
 		memcpy(kept, p, nkept = *n);
 		return false;
 	}
 	if (nkept)
-		sendto(back.fd, p, *n, 0, (struct sockaddr *)&server_at, sizeof server_at);
+		to_the_server(p, *n);
 	if (nkept) {
 		memcpy(p, kept, nkept);
 		*n = nkept;
@@ -241,12 +241,13 @@ static void test_wrong_name(void **state)
 	(void)state;
 	fl_quic_client_destroy(client);
 	conf.arg = (void *)(uintptr_t) "other.test";
+	conf.name = "other.test";
 	client = fl_quic_client_create(loop, &conf);
 	assert_int_equal(start(0), 0);
 	run(FL_SEC);
 	assert_int_equal(ask[0].ret, -EPROTO);
 	assert_string_equal(ask[0].why,
-			    "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate is not valid for the server's name");
+			    "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate is not valid for other.test");
 }
 
 static void test_resume(void **state)
@@ -334,6 +335,26 @@ static void test_server_restart(void **state)
 	run(FL_SEC);
 	answered(1, 2);
 	assert_true(fl_quic_stats(quic).resets >= 1);
+	assert_int_equal(fl_quic_client_stats(client)->conns, 2);
+}
+
+/* It goes without a word: who waited in vain says so by cancelling, and the next question takes a new connection. */
+static void test_vanished(void **state)
+{
+	(void)state;
+	assert_int_equal(start(0), 0);
+	run(FL_SEC);
+	answered(0, 1);
+	lose_every = 1;
+	to_server = lossy;
+	assert_int_equal(start(1), 0);
+	run(2 * FL_SEC);
+	fl_quic_client_cancel(ask[1].a);
+	to_server = NULL;
+	assert_int_equal(start(2), 0);
+	assert_false(ask[2].reused);
+	run(FL_SEC);
+	answered(2, 3);
 	assert_int_equal(fl_quic_client_stats(client)->conns, 2);
 }
 
@@ -454,7 +475,7 @@ static void test_replayed_initial(void **state)
 	for (unsigned i = 0; i < 2000; i++) {
 		initial[6] = (uint8_t)i;        /* its connection ID: the packet cannot be opened then */
 		initial[7] = (uint8_t)(i >> 8);
-		sendto(back.fd, initial, ninitial, 0, (struct sockaddr *)&server_at, sizeof server_at);
+		to_the_server(initial, ninitial);
 		if (i % 16 == 0)
 			fl_loop_run_until_idle(loop);
 	}
@@ -475,7 +496,7 @@ static void test_garbage(void **state)
 		size_t n = fl_rng_below(&rng, 2) ? 1200 + fl_rng_below(&rng, 300) : 1 + fl_rng_below(&rng, 100);
 		for (size_t k = 0; k < n; k++)
 			b[k] = (uint8_t)fl_rng_next(&rng);
-		sendto(back.fd, b, n, 0, (struct sockaddr *)&server_at, sizeof server_at);
+		to_the_server(b, n);
 		if (i % 16 == 0)
 			fl_loop_run_until_idle(loop);
 	}
@@ -515,7 +536,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_ask), T(test_many), T(test_large), T(test_loss), T(test_reorder), T(test_damage), T(test_silence), T(test_refused),
 		T(test_untrusted), T(test_wrong_name), T(test_resume), T(test_cancel), T(test_refuse), T(test_protocol_error),
-		T(test_server_restart), T(test_max_conns), T(test_workers), T(test_drain), T(test_flood), T(test_replayed_initial),
+		T(test_server_restart), T(test_vanished), T(test_max_conns), T(test_workers), T(test_drain), T(test_flood), T(test_replayed_initial),
 		T(test_garbage), T(test_version),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

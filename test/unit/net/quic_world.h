@@ -20,14 +20,14 @@
 #include "base/rng.h"
 #include "net/quic.h"
 
-enum { HELD = 600 };
+enum { HELD = 600, LEGS = 256 };
 
 static struct fl_loop *loop;
 static struct fl_udp *udp;
 static struct fl_quic *quic;
 static struct fl_quic_listener li;
 static uint32_t total;
-static struct fl_io server_io, front, back;      /* the server's socket; the relay's to the client, and to the server */
+static struct fl_io server_io, front;            /* the server's socket; the relay's to clients */
 static struct sockaddr_in server_at, front_at, client_at;
 static gnutls_certificate_credentials_t server_cred, client_cred;
 static gnutls_datum_t ticket_key, ca;
@@ -40,7 +40,6 @@ static bool hold;
 static size_t answer_size;
 /* what the relay does */
 static bool (*to_server)(uint8_t *p, size_t *n), (*to_client)(uint8_t *p, size_t *n);
-static unsigned seen_up, seen_down;
 
 /* ---- a certificate of our own ---- */
 
@@ -137,29 +136,6 @@ static bool turn(void *arg)
 
 /* ---- the relay ---- */
 
-static void front_ready(struct fl_io *io, uint32_t events)
-{
-	uint8_t b[4096];
-	socklen_t len = sizeof client_at;
-	(void)events;
-	ssize_t got = recvfrom(io->fd, b, sizeof b, MSG_DONTWAIT, (struct sockaddr *)&client_at, &len);
-	size_t n = got > 0 ? (size_t)got : 0;
-	seen_up += n > 0;
-	if (n && (!to_server || to_server(b, &n)))
-		sendto(back.fd, b, n, 0, (struct sockaddr *)&server_at, sizeof server_at);
-}
-
-static void back_ready(struct fl_io *io, uint32_t events)
-{
-	uint8_t b[4096];
-	(void)events;
-	ssize_t got = recv(io->fd, b, sizeof b, MSG_DONTWAIT);
-	size_t n = got > 0 ? (size_t)got : 0;
-	seen_down += n > 0;
-	if (n && (!to_client || to_client(b, &n)))
-		sendto(front.fd, b, n, 0, (struct sockaddr *)&client_at, sizeof client_at);
-}
-
 static int bound(struct sockaddr_in *at)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
@@ -168,6 +144,49 @@ static int bound(struct sockaddr_in *at)
 	assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof *at), 0);
 	getsockname(fd, (struct sockaddr *)at, &len);
 	return fd;
+}
+
+/* Each client has a socket of its own to the server. */
+static struct leg { struct fl_io io; struct sockaddr_in client; } legs[LEGS];
+static unsigned nlegs;
+
+static void back_ready(struct fl_io *io, uint32_t events)
+{
+	uint8_t b[4096];
+	(void)events;
+	ssize_t got = recv(io->fd, b, sizeof b, MSG_DONTWAIT);
+	size_t n = got > 0 ? (size_t)got : 0;
+	if (n && (!to_client || to_client(b, &n)))
+		sendto(front.fd, b, n, 0, (struct sockaddr *)&((struct leg *)io)->client, sizeof(struct sockaddr_in));
+}
+
+static int leg_of(const struct sockaddr_in *client)
+{
+	unsigned i = 0;
+	while (i < nlegs && (legs[i].client.sin_port != client->sin_port))
+		i++;
+	if (i < nlegs)
+		return legs[i].io.fd;
+	fl_assert(nlegs < LEGS);
+	legs[nlegs] = (struct leg){ .io = { .fd = bound(&(struct sockaddr_in){ 0 }), .fn = back_ready }, .client = *client };
+	fl_loop_add(loop, &legs[nlegs].io, EPOLLIN);
+	return legs[nlegs++].io.fd;
+}
+
+static void to_the_server(const uint8_t *p, size_t n)
+{
+	sendto(leg_of(&client_at), p, n, 0, (struct sockaddr *)&server_at, sizeof server_at);
+}
+
+static void front_ready(struct fl_io *io, uint32_t events)
+{
+	uint8_t b[4096];
+	socklen_t len = sizeof client_at;
+	(void)events;
+	ssize_t got = recvfrom(io->fd, b, sizeof b, MSG_DONTWAIT, (struct sockaddr *)&client_at, &len);
+	size_t n = got > 0 ? (size_t)got : 0;
+	if (n && (!to_server || to_server(b, &n)))
+		to_the_server(b, n);
 }
 
 static void run(uint64_t ns) { fl_loop_advance(loop, ns); }
@@ -186,15 +205,12 @@ static void world_open(void)
 					.forget = server_forget };
 	li.fd = bound(&server_at);
 	server_io = (struct fl_io){ .fd = li.fd, .fn = server_ready };
-	back = (struct fl_io){ .fn = back_ready };
-	back.fd = bound(&(struct sockaddr_in){ 0 });
 	front = (struct fl_io){ .fd = bound(&front_at), .fn = front_ready };
 	fl_loop_add(loop, &server_io, EPOLLIN);
 	fl_loop_add(loop, &front, EPOLLIN);
-	fl_loop_add(loop, &back, EPOLLIN);
 	fl_loop_hooks(loop, NULL, NULL, turn, NULL);
 	fl_quic_listen(quic, &li);
-	total = nheld = ngone = seen_up = seen_down = 0;
+	total = nheld = ngone = nlegs = 0;
 	hold = tickets = false;
 	answer_size = 0;
 	to_server = to_client = NULL;
@@ -210,10 +226,12 @@ static void world_close(void)
 	fl_loop_hooks(loop, NULL, NULL, NULL, NULL);
 	fl_loop_del(loop, &server_io);
 	fl_loop_del(loop, &front);
-	fl_loop_del(loop, &back);
 	close(server_io.fd);
 	close(front.fd);
-	close(back.fd);
+	while (nlegs) {
+		fl_loop_del(loop, &legs[--nlegs].io);
+		close(legs[nlegs].io.fd);
+	}
 	fl_udp_destroy(udp);
 	fl_loop_destroy(loop);
 	fl_clock_virtual(0);
