@@ -338,6 +338,15 @@ static int chains_all(struct fl_gen *g, struct fl_err *e)
 	return 0;
 }
 
+/* The one scheme that cannot do without. CoreDNS finds out as it listens. */
+static int quic_tls(const struct fl_gen *g, struct fl_err *e)
+{
+	for (unsigned i = 0; i < g->ngroup; i++)
+		if (!strcmp(g->group[i]->scheme, "quic") && !g->group[i]->tls)
+			return fl_err_set(e, "ListenPacket: quic: tls.Config not set");
+	return 0;
+}
+
 /* Zone → entry, by open addressing: a question looks up its suffixes, longest first, but none longer than the longest zone. */
 static void group_index(struct fl_gen *g, struct fl_group *gr)
 {
@@ -386,6 +395,7 @@ struct fl_gen *fl_gen_build(struct fl_server *srv, struct fl_conf *conf, struct 
 	ret = ret ? ret : setup_all(g, e);
 	ret = ret ? ret : link_all(g, e);
 	ret = ret ? ret : chains_all(g, e);
+	ret = ret ? ret : quic_tls(g, e);
 	if (ret) {
 		fl_gen_destroy(g);
 		return NULL;

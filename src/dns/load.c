@@ -302,8 +302,6 @@ static int bind_new(struct fl_load *l)
 	for (unsigned i = 0; i < l->nsock * shards; i++)
 		l->sock[i].udp = l->sock[i].tcp = -1;
 	for (unsigned i = 0; i < g->ngroup; i++) {
-		if (g->group[i]->doq && !g->group[i]->tls)
-			return fl_err_set(&l->err, "ListenPacket: quic: tls.Config not set");
 		if (s->process.trace || bound(s, g->group[i]->addr))
 			continue;
 		for (unsigned sh = 0; sh < shards; sh++)
