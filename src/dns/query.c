@@ -357,7 +357,7 @@ static void client_fill(struct fl_block_q *b, const struct fl_request *r, const 
 	struct fl_client *c = &b->client;
 	const struct fl_udp_way *way = b->asker ? b->asker->way : b->conn ? fl_conn_way(b->conn) : &b->way;
 	*c = (struct fl_client){ .qname = r->qname, .qtype = r->qtype, .qclass = r->qclass, .id = r->id, .flags = r->flags,
-				 .opcode = r->opcode, .tcp = b->asker ? !b->asker->udp : b->conn != NULL, .edns = r->edns, .dnssec_ok = r->dnssec_ok,
+				 .opcode = r->opcode, .tcp = b->asker ? !b->asker->udp : b->conn != NULL, .whole = b->asker || b->conn, .edns = r->edns, .dnssec_ok = r->dnssec_ok,
 				 .udp_size = r->udp_size, .edns_flags = r->edns_flags, .packet = msg, .packet_len = n };
 	peer_of(c, &way->peer.v6);
 	local_of(c, b->via, way);

@@ -56,7 +56,8 @@ struct fl_client {
 	uint16_t qtype, qclass;
 	uint16_t id, flags;             /* flags: octets 3 and 4 as received */
 	uint8_t opcode;
-	bool tcp;
+	bool tcp;                       /* as metrics and logs call it; QUIC is "udp" there */
+	bool whole;                     /* an answer of any length reaches it: TCP and all encrypted ways */
 	bool edns, dnssec_ok;
 	uint16_t udp_size, edns_flags;  /* of its OPT; flags with DO and Z as sent */
 	struct fl_addr peer, local;     /* local: the address asked (wildcard sockets: from packet info) */

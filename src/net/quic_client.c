@@ -29,7 +29,7 @@ struct line {
 	struct sockaddr_in6 local;
 	bool retiring;                          /* takes no new questions, closes with its last one */
 	int error;                              /* of its socket */
-	uint64_t born_ns, heard_ns;
+	uint64_t born_ns;
 	unsigned asks;
 	struct fl_quic_ask *first, *last;       /* that wait for a stream */
 	uint8_t out[FL_QUIC_DATAGRAM];
@@ -301,7 +301,6 @@ static void readable(struct fl_io *io, uint32_t events)
 			l->error = errno;
 		if (n < 0)
 			break;
-		l->heard_ns = fl_loop_now(l->client->loop);
 		int ret = n ? fl_quic_conn_read(&l->c, &ps.path, in, (size_t)n) : 0;
 		if (ret)
 			fl_quic_conn_failed(&l->c, ret);
@@ -455,7 +454,7 @@ int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, v
 	}
 	if (l && (l->c.close || l->c.state == FL_QUIC_OVER))
 		c->now = l = NULL;
-	bool open = l && l->c.state == FL_QUIC_OPEN;
+	bool open = l && l->c.state == FL_QUIC_OPEN, fresh = !l;
 	struct fl_quic_ask *a = calloc(1, sizeof *a + n);
 	int ret = a ? 0 : -ENOMEM;
 	if (!ret && !l)
@@ -465,7 +464,8 @@ int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, v
 		return ret;
 	}
 	a->user = user;
-	a->reused = *reused = open;
+	a->reused = open;
+	*reused = !fresh;
 	a->born_ns = fl_loop_now(c->loop);
 	a->n = n;
 	memcpy(a->msg, msg, n);
@@ -481,7 +481,7 @@ int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, v
 static bool silent(const struct fl_quic_ask *a)
 {
 	const struct line *l = a->line;
-	return l->c.state == FL_QUIC_OPEN && l->heard_ns < a->born_ns && fl_loop_now(l->client->loop) - a->born_ns >= SILENCE_S * FL_SEC;
+	return l->c.state == FL_QUIC_OPEN && l->c.heard_ns < a->born_ns && fl_loop_now(l->client->loop) - a->born_ns >= SILENCE_S * FL_SEC;
 }
 
 void fl_quic_client_cancel(struct fl_quic_ask *a)

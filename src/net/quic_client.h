@@ -30,7 +30,7 @@ struct fl_quic_client_conf {
 struct fl_quic_client *fl_quic_client_create(struct fl_loop *l, const struct fl_quic_client_conf *conf);        /* NULL: no memory */
 void fl_quic_client_destroy(struct fl_quic_client *c);  /* says goodbye; done() is not called. NULL is fine; not from within done() */
 
-/* msg is copied. 0 with *a, *reused: over a connection that was open; or -errno. */
+/* msg is copied. 0 with *a, *reused: over a connection that was there; or -errno. */
 int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, void *user, struct fl_quic_ask **a, bool *reused);
 void fl_quic_client_cancel(struct fl_quic_ask *a);      /* done() will not come; the server is told to stop */
 

@@ -114,6 +114,7 @@ static int stream_data(ngtcp2_conn *ng, uint32_t flags, int64_t id, uint64_t off
 	struct fl_str msg;
 	(void)offset;
 	(void)id;
+	c->heard_ns = fl_loop_now(c->loop);
 	ngtcp2_conn_extend_max_offset(ng, n);   /* what is kept is bounded by each stream's own window and the connection's memory */
 	if (!s || s->deaf || c->close)
 		return 0;
@@ -131,6 +132,18 @@ static int stream_data(ngtcp2_conn *ng, uint32_t flags, int64_t id, uint64_t off
 	case FL_DOQ_MORE:
 		break;
 	}
+	return 0;
+}
+
+static int acked(ngtcp2_conn *ng, int64_t id, uint64_t offset, uint64_t n, void *user, void *stream)
+{
+	struct fl_quic_conn *c = user;
+	(void)ng;
+	(void)id;
+	(void)offset;
+	(void)n;
+	(void)stream;
+	c->heard_ns = fl_loop_now(c->loop);
 	return 0;
 }
 
@@ -199,6 +212,7 @@ const ngtcp2_callbacks fl_quic_callbacks = {
 	.decrypt = ngtcp2_crypto_decrypt_cb,
 	.hp_mask = ngtcp2_crypto_hp_mask_cb,
 	.recv_stream_data = stream_data,
+	.acked_stream_data_offset = acked,
 	.stream_open = stream_open,
 	.stream_close = stream_close,
 	.stream_reset = stream_reset,

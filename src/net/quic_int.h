@@ -78,6 +78,7 @@ struct fl_quic_conn {
 	bool busy;                                      /* inside ngtcp2 */
 	struct fl_quic_streams all, ready, blocked;
 	unsigned nstreams;
+	uint64_t heard_ns;                              /* when the peer last said something about a stream */
 	/* the end */
 	bool close, app;                                /* to be closed, with an application's error */
 	uint64_t code;                                  /* the error; of the peer's, when over */

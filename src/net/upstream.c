@@ -32,14 +32,12 @@ void fl_up_net_destroy(struct fl_up_net *n)
 static const struct fl_up_way *const ways[] = { [FL_UP_DNS] = NULL, [FL_UP_TLS] = &fl_up_tcp, [FL_UP_HTTPS] = &fl_up_h2,
 	[FL_UP_QUIC] = &fl_up_quic, [FL_UP_GRPC] = &fl_up_h2 };
 
-bool fl_upstream_can(enum fl_up_kind kind) { return kind == FL_UP_DNS || (kind < FL_COUNT(ways) && ways[kind]); }
-
 struct fl_upstream *fl_upstream_create(struct fl_up_net *n, const struct fl_up_conf *c)
 {
 	struct fl_upstream *u = fl_xalloc(sizeof *u);
 	u->net = n;
 	u->conf = *c;
-	fl_assert(fl_upstream_can(c->kind));
+	fl_assert(c->kind < FL_COUNT(ways));
 	u->way = ways[c->kind];
 	if (c->creds)
 		fl_tls_creds_get(c->creds);

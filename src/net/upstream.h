@@ -78,7 +78,6 @@ struct fl_up_conf {
 	const char *authority;  /* HTTPS, GRPC; borrowed */
 	bool get;               /* HTTPS: GET, not POST */
 };
-bool fl_upstream_can(enum fl_up_kind kind);     /* is that way built in? */
 struct fl_upstream *fl_upstream_create(struct fl_up_net *n, const struct fl_up_conf *c);
 void fl_upstream_destroy(struct fl_upstream *u);        /* NULL is fine; whatever is asked ends with -ECANCELED */
 const struct fl_up_stats *fl_upstream_stats(const struct fl_upstream *u);

@@ -171,9 +171,12 @@ def ask(port, name, rtype="A", timeout=3.0):
 def until_answered(port, name, tries=60):
     for _ in range(tries):
         try:
-            return ask(port, name, timeout=0.5)
+            r = ask(port, name, timeout=3)
+            if not r.rcode():
+                return r
         except Exception:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     raise AssertionError(f"no answer from port {port}")
 
 
@@ -194,3 +197,156 @@ def test_coredns_asks_us():
         finally:
             peer.kill()
             peer.wait()
+
+
+# ---- ours as the client ----
+
+FORWARD = """.:{port} {
+    bind 127.0.0.1
+    forward . quic://127.0.0.1:{peer} {
+        tls {ca}
+        tls_servername {name}
+        max_fails 0
+    }
+    prometheus 127.0.0.1:{port2}
+}
+"""
+
+
+def forwarder(peer, ca, name="dns.test", corefile=FORWARD, shards=1):
+    return Server(corefile, env={"GOMAXPROCS": str(shards)}, peer=peer, ca=ca, name=name)
+
+
+def counted(s, name, to):
+    return metric(s, f'{name}{{proto="quic",proxy_name="forward",to="127.0.0.1:{to}"}}')
+
+
+def test_we_ask_us():
+    with listener() as s, forwarder(s.port, s.dir / "cert.pem", shards=2) as f:
+        for i in range(200):
+            r = ask(f.port, f"n{i}.example.org")
+            assert r.rcode() == 0 and r.additional
+        assert counted(f, "coredns_proxy_conn_cache_misses_total", s.port) <= 2         # one for each shard
+        assert counted(f, "coredns_proxy_conn_cache_hits_total", s.port) >= 198
+        import dns.message, dns.query
+        r = dns.query.tcp(dns.message.make_query("long.test", "TXT"), "127.0.0.1", port=f.port, timeout=5)
+        assert len(r.to_wire()) > 5000
+
+
+def test_connections_survive_a_reload_and_a_restart():
+    with listener(LISTENER.replace("whoami", "reload 2s\n    whoami")) as s, forwarder(s.port, s.dir / "cert.pem") as f:
+        assert ask(f.port, "a.example.org").rcode() == 0
+        s.write(LISTENER.replace("whoami", "reload 2s\n    any\n    whoami"))
+        s.signal("SIGUSR1")
+        s.wait_log("Reloading complete")
+        assert ask(f.port, "b.example.org").rcode() == 0
+        assert counted(f, "coredns_proxy_conn_cache_misses_total", s.port) == 1
+        s.process.kill()
+        s.process.wait()
+        s.out.close()
+        s.start()
+        assert ask(f.port, "c.example.org", timeout=5).rcode() == 0         # over a new one, without the client's knowledge
+
+
+def test_untrusted_server():
+    import dns.edns, dns.message, dns.query, dns.rcode
+    with listener() as s, forwarder(s.port, s.dir / "cert.pem", name="other.test") as f:
+        q = dns.message.make_query("example.org", "A", use_edns=0)
+        r = dns.query.udp(q, "127.0.0.1", port=f.port, timeout=6)
+        assert r.rcode() == dns.rcode.SERVFAIL
+        assert any("certificate is not valid for other.test" in str(o) for o in r.options)
+
+
+def test_what_quic_cannot_carry():
+    import dns.edns, dns.message, dns.query, dns.rcode
+    with listener() as s, forwarder(s.port, s.dir / "cert.pem") as f:
+        q = dns.message.make_query("example.org", "AXFR")
+        assert dns.query.tcp(q, "127.0.0.1", port=f.port, timeout=5).rcode() == dns.rcode.NOTIMP
+        q = dns.message.make_query("example.org", "A", use_edns=0, options=[dns.edns.GenericOption(11, b"")])
+        assert dns.query.tcp(q, "127.0.0.1", port=f.port, timeout=5).rcode() == 0      # edns-tcp-keepalive stays here
+
+
+@coredns_needed
+def test_we_ask_coredns(tmp_path):
+    certificate(tmp_path)
+    port = free_port()
+    peer = coredns(tmp_path, f"quic://.:{port} {{\n bind 127.0.0.1\n tls {tmp_path}/cert.pem {tmp_path}/key.pem\n whoami\n}}\n")
+    try:
+        with forwarder(port, tmp_path / "cert.pem") as f:
+            until_answered(f.port, "first.example.org")
+            for i in range(100):
+                r = ask(f.port, f"n{i}.example.org")
+                assert r.rcode() == 0 and r.additional
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+@kdig_needed
+def test_truncated_upstream_is_asked_again():
+    """A client of QUIC has no TCP to go to: we have."""
+    import threading, dns.flags, dns.message, dns.rrset
+    full = dns.rrset.from_text("big.test.", 60, "IN", "TXT", *['"' + chr(97 + i) * 200 + '"' for i in range(12)])
+    port = free_port()
+    u, t = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
+    u.bind(("127.0.0.1", port))
+    t.bind(("127.0.0.1", port))
+    t.listen(4)
+
+    def answer(wire, cut):
+        r = dns.message.make_response(dns.message.from_wire(wire))
+        if cut:
+            r.flags |= dns.flags.TC
+        else:
+            r.answer.append(full)
+        return r.to_wire()
+
+    def udp():
+        while True:
+            try:
+                wire, who = u.recvfrom(4096)
+            except OSError:
+                return
+            u.sendto(answer(wire, True), who)
+
+    def tcp():
+        while True:
+            try:
+                c, _ = t.accept()
+            except OSError:
+                return
+            with c:
+                try:
+                    n = int.from_bytes(c.recv(2, socket.MSG_WAITALL), "big")
+                    wire = answer(c.recv(n, socket.MSG_WAITALL), False)
+                    c.sendall(len(wire).to_bytes(2, "big") + wire)
+                    c.recv(1)
+                except OSError:
+                    pass
+
+    for run in (udp, tcp):
+        threading.Thread(target=run, daemon=True).start()
+    try:
+        with listener(LISTENER.replace("whoami", f"forward . 127.0.0.1:{port}")) as s:
+            out = kdig(s, "big.test", "TXT").stdout
+            assert "ANSWER: 12" in out and " tc" not in out.split("Flags:")[1].split(";")[0]
+    finally:
+        u.close()
+        t.close()
+
+
+@kdig_needed
+def test_max_connections():
+    """Of all shards together; the place of one that went is free again."""
+    with listener(LISTENER.replace("whoami", "timeouts {\n        idle 2s\n    }\n    whoami"), shards=2, conns=2) as s:
+        import contextlib
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                f = stack.enter_context(forwarder(s.port, s.dir / "cert.pem"))
+                assert ask(f.port, "example.org").rcode() == 0
+            assert "status:" not in kdig(s, "+retry=0", "example.org").stdout
+            assert metric(s, 'fairlead_quic_events_total{event="refused"}') >= 1
+        end = time.monotonic() + 20                     # their connections end when they are idle, at the latest
+        while "status: NOERROR" not in kdig(s, "+retry=0", "example.org").stdout:
+            assert time.monotonic() < end
+            time.sleep(0.2)

@@ -270,7 +270,7 @@ int fl_forward_servers(struct fl_setup *s, struct fwd_stanza *st, const struct f
 {
 	struct maker m = { .s = s, .st = st, .set = set_new() };
 	int ret = 0;
-	bool default_tls = false, quic = false;
+	bool default_tls = false;
 	st->arg = fl_zalloc(fl_setup_arena(s), n * sizeof *st->arg);
 	for (unsigned i = 0; !ret && i < n; i++) {
 		struct fl_target t;
@@ -278,8 +278,7 @@ int fl_forward_servers(struct fl_setup *s, struct fwd_stanza *st, const struct f
 		if (good && !strcmp(t.scheme, "https") && memchr(t.rest.p, '/', t.rest.n))
 			ret = SAY(&m, "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used by default): %.*s",
 				  FL_FMT(arg[i]));
-		quic |= good && !strcmp(t.scheme, "quic");
-		default_tls |= quic || (good && (!strcmp(t.scheme, "tls") || !strcmp(t.scheme, "https")));
+		default_tls |= good && (!strcmp(t.scheme, "tls") || !strcmp(t.scheme, "https") || !strcmp(t.scheme, "quic"));
 	}
 	if (!ret && default_tls && !st->creds) {
 		ret = fl_setup_tls(s, NULL, 0, &st->creds, &st->creds_id);
@@ -287,10 +286,6 @@ int fl_forward_servers(struct fl_setup *s, struct fwd_stanza *st, const struct f
 			set_free(m.set);
 			return ret;
 		}
-	}
-	if (!ret && quic && !fl_upstream_can(FL_UP_QUIC)) {
-		set_free(m.set);
-		return fl_setup_later(s, "quic://");
 	}
 	for (unsigned i = 0; !ret && i < n; i++)
 		ret = classify(&m, arg[i]);

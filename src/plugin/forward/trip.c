@@ -7,7 +7,7 @@
 
 /* A client's resolver waits 5 s; CoreDNS would try until 6 s with two upstreams (plugin/forward/forward.go). */
 #define BUDGET_NS (4500 * FL_MS)
-enum { EDE_OTHER = 0, EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24 };
+enum { EDE_OTHER = 0, EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24, KEEPALIVE = 11 };
 
 /* A question that is out, or came back. */
 struct leg {
@@ -15,7 +15,7 @@ struct leg {
 	struct fwd_server *server;
 	struct fwd_peer *peer;
 	uint64_t asked_ns;
-	bool out, back, padded;
+	bool out, back, padded, quic;   /* quic: its message is for that */
 	int ret;
 	const char *why;
 	struct fl_message m;
@@ -158,20 +158,40 @@ static void back(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 	fl_wake(leg->trip->ticket, 0);
 }
 
-static bool message(struct leg *leg, bool pad)
+/* edns-tcp-keepalive is a breach of protocol over QUIC (RFC 9250 §5.5.2). The options without it; false: no memory. */
+static bool drop_keepalive(struct fl_arena *a, const struct fl_edns *from, struct fl_edns **to)
+{
+	for (*to = NULL; from; from = from->next) {
+		if (from->code == KEEPALIVE)
+			continue;
+		if (!(*to = fl_copy(a, from, sizeof *from)))
+			return false;
+		to = &(*to)->next;
+		*to = NULL;
+	}
+	return true;
+}
+
+static bool message(struct leg *leg, bool pad, bool quic)
 {
 	struct fl_query *q = leg->trip->q;
-	if (leg->ask.msg && leg->padded == pad)
+	struct fl_edns *all = q->ask.opt;
+	if (leg->ask.msg && leg->padded == pad && leg->quic == quic)
 		return true;
-	leg->ask.msg = fl_relay_query(q, pad, &leg->ask.len);
+	bool ok = !quic || drop_keepalive(q->arena, all, &q->ask.opt);
+	leg->ask.msg = ok ? fl_relay_query(q, pad, &leg->ask.len) : NULL;
+	q->ask.opt = all;
 	if (!leg->ask.msg)
 		return false;
+	leg->quic = quic;
 	leg->ask.question = (uint16_t)(q->qname.len + 4u);
 	leg->ask.name = leg->trip->st->mix_case ? q->qname.wire : NULL;
 	leg->ask.done = back;
 	leg->padded = pad;
 	return true;
 }
+
+static bool transfer(const struct fl_query *q) { return q->qtype == FL_T_AXFR || q->qtype == FL_T_IXFR; }
 
 static void ask(struct leg *leg, struct fwd_server *v, bool tcp)
 {
@@ -185,7 +205,13 @@ static void ask(struct leg *leg, struct fwd_server *v, bool tcp)
 	leg->out = false;
 	leg->back = true;
 	t->asked = v->to;
-	if (!message(leg, v->conf.kind != FL_UP_DNS && fl_relay_may_pad(q))) {
+	bool quic = v->conf.kind == FL_UP_QUIC;
+	if (quic && transfer(q)) {
+		leg->why = "proxy: unsupported request: zone transfers over DoQ require multi-message response support";
+		leg->ret = -EOPNOTSUPP;
+		return;
+	}
+	if (!message(leg, v->conf.kind != FL_UP_DNS && fl_relay_may_pad(q), quic)) {
 		leg->ret = -ENOMEM;
 		return;
 	}
@@ -252,11 +278,16 @@ static bool attempt(struct trip *t)
 			return false;
 		ask(&t->leg, v, over_tcp(t));
 		if (t->leg.out) {
-			if (t->st->hedge && t->view->set->n > 1) {
+			if (t->st->hedge && t->view->set->n > 1 && !transfer(t->q)) {
 				t->hedge_ns = fl_now(t->q->shard) + fl_forward_patience(t->st, &t->leg.peer->times);
 				fl_wake_at(t->q, t->hedge_ns);
 			}
 			return true;
+		}
+		if (t->leg.ret == -EOPNOTSUPP) {        /* not the server's fault, and no other is asked (plugin/forward/forward.go) */
+			t->ret = t->leg.ret;
+			t->why = t->leg.why;
+			return false;
 		}
 		failed(&t->leg);
 		if (t->ret == -ENOMEM || t->fails >= t->view->set->n)
@@ -321,6 +352,10 @@ static const char *in_short(struct trip *t)
 static enum fl_verdict give_up(struct trip *t)
 {
 	struct fl_query *q = t->q;
+	if (t->ret == -EOPNOTSUPP) {
+		leave(t);
+		return fl_fail(q, FL_NOTIMP, t->why);
+	}
 	bool full = t->ret == -ENOMEM;  /* a reply, most likely, that unpacks to more than a query may hold */
 	const char *text = full ? "no memory for the reply" : in_short(t);
 	leave(t);
@@ -369,10 +404,11 @@ static enum judged take(struct trip *t, struct leg *leg)
 	return passes_on(t) ? PASS : RELAY;
 }
 
-/* Truncated on UDP, and TCP is what the user wants then: true when it is asked so. */
+/* Truncated on UDP, and TCP is what the user wants then, or the client came by QUIC and has no TCP to go to: true when it is asked so. */
 static bool ask_again(struct leg *leg)
 {
-	if (!(leg->m.flags & FL_TC) || !leg->trip->st->prefer_udp || leg->ask.tcp)
+	const struct trip *t = leg->trip;
+	if (!(leg->m.flags & FL_TC) || (!t->st->prefer_udp && !t->q->client->whole) || leg->ask.tcp)
 		return false;
 	ask(leg, leg->server, true);
 	if (leg->ret)
