@@ -89,7 +89,8 @@ static enum fl_verdict hit(const struct cache *c, struct fl_query *q, const stru
 {
 	struct cache_mine *m = fl_mine(q);
 	uint32_t left = fl_cache_left(e, fl_now(q->shard));
-	fl_grid_add(m->hits, q->shard->id, fl_cache_kind_of(e) == CACHE_DENIAL, 1);
+	if (!st || !st->counted)
+		fl_grid_add(m->hits, q->shard->id, fl_cache_kind_of(e) == CACHE_DENIAL, 1);
 	if (!left)
 		return fl_cache_stale(c, q, e, cell, st);
 	if (st && st->leads)            /* was to lead; it came in meanwhile */
@@ -140,7 +141,7 @@ static bool keep(const struct cache *c, struct fl_query *q, const struct cache_s
 	unsigned gone[2], how = 0;
 	if (c->except[denial].n && fl_zones_match(&c->except[denial], q->qname) >= 0)
 		return false;
-	bool answers = !denial && fl_cache_answers(q);
+	bool answers = !denial && c->prefer && fl_cache_answers(q);
 	if (!denial && c->prefer)
 		how = answers ? CACHE_DROP_DENIAL | CACHE_DROP_GOOD : CACHE_SAVE_GOOD;
 	else if (!denial && st->role != CACHE_MISS)

@@ -58,6 +58,7 @@ struct cache_slot {
 	enum cache_role role;
 	enum cache_news news;           /* for a follower */
 	bool ad;                        /* what the client said */
+	bool counted;                   /* as a hit, before it waited */
 	bool leads;                     /* stands in the table of flights */
 	bool claimed;                   /* holds the refresh of the entry at `cell` */
 	uint64_t hash, key;             /* of the entry, of the flight */

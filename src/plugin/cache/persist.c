@@ -124,15 +124,20 @@ static int write_file(struct cache_persist *p)
 	return ret ? ret : sync_folder(p->folder);
 }
 
-static void *writer(void *arg)
+/* Said when it changes. */
+static void outcome(struct cache_persist *p, int ret)
 {
-	struct cache_persist *p = arg;
-	int ret = write_file(p);
 	if (ret && !p->failing)
 		fl_log(FL_ERROR, who, "persist %s: %s; entries are kept in memory only", p->path, strerror(-ret));
 	if (!ret && p->failing)
 		fl_log(FL_INFO, who, "persist %s: written again", p->path);
 	p->failing = ret != 0;
+}
+
+static void *writer(void *arg)
+{
+	struct cache_persist *p = arg;
+	outcome(p, write_file(p));
 	__atomic_store_n(&p->through, true, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -141,6 +146,7 @@ static void *writer(void *arg)
 static void begin(struct cache_persist *p)
 {
 	sigset_t all, was;
+	int ret = 0;
 	p->written_puts = fl_cache_slab_puts(p->slab);
 	p->through = false;
 	sigfillset(&all);
@@ -148,8 +154,11 @@ static void begin(struct cache_persist *p)
 	if (fl_clock_is_virtual())
 		writer(p);
 	else
-		p->running = !pthread_create(&p->thread, NULL, writer, p);
+		ret = pthread_create(&p->thread, NULL, writer, p);
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	p->running = !ret && !fl_clock_is_virtual();
+	if (ret)
+		outcome(p, -ret);
 	if (p->running)
 		pthread_setname_np(p->thread, "cache file");
 }

@@ -97,6 +97,7 @@ static enum fl_verdict verify(const struct cache *c, struct fl_query *q, const s
 	if (!c->verify_ns && !st->leads && fl_cache_join(q, st)) {
 		fl_grid_add(((struct cache_mine *)fl_mine(q))->joined, q->shard->id, 0, 1);
 		st->role = CACHE_FOLLOW;
+		st->counted = true;
 		*fl_slot(q) = st;
 		return FL_WAIT;
 	}
