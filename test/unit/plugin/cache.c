@@ -22,7 +22,7 @@ static struct {
 	uint16_t saw_flags;
 	bool saw_do;
 	uint16_t rcode, set, ede;
-	bool bare, live, has_ede, drop, late;
+	bool bare, live, has_ede, drop, late, big;
 	unsigned n;
 	uint32_t ttl[4];
 	uint32_t min, max;              /* bounds that the source itself sets */
@@ -52,6 +52,14 @@ static enum fl_verdict source_query(void *inst, struct fl_query *q)
 		struct fl_item *it = fl_reply_add(q, FL_ANSWER, q->qname, fl_rrset_one(q->arena, FL_T_A, src.ttl[i], ip, 4), false);
 		it->ttl_min = src.min;
 		it->ttl_max = src.max ? src.max : UINT32_MAX;
+	}
+	if (src.big) {                          /* more than an entry holds */
+		static uint8_t text[256] = { 255 };
+		struct fl_rrset_maker m;
+		fl_rrset_begin(&m, q->arena, FL_T_TXT, FL_C_IN, 20000);
+		for (unsigned i = 0; i < 65; i++)
+			fl_rrset_put(&m, 60, text, sizeof text);
+		fl_reply_add(q, FL_ADDITIONAL, q->qname, fl_rrset_end(&m), false);
 	}
 	q->res.opt = fl_alloc(q->arena, sizeof *q->res.opt);
 	*q->res.opt = (struct fl_edns){ .code = 65001, .len = 1, .data = option };
@@ -294,6 +302,32 @@ static void test_shadow(void **state)
 	assert_int_equal(src.asked, 2);
 }
 
+struct out { char text[4096]; size_t n; };
+
+static void gather(void *arg, const char *p, size_t n)
+{
+	struct out *o = arg;
+	if (o->n + n < sizeof o->text)
+		memcpy(o->text + o->n, p, n), o->n += n;
+}
+
+/* What is too large to be kept is passed, and counted. */
+static void test_drop(void **state)
+{
+	(void)state;
+	static struct out o;
+	static const struct fl_str name = { "coredns_cache_drops_total", 25 };
+	one_answer(30);
+	src.big = true;
+	for (unsigned i = 1; i < 4; i++) {
+		assert_true(ask("a.test", 0, false, false));
+		assert_int_equal(ttl(), 30);
+		assert_int_equal(src.asked, i);
+	}
+	fl_metric_expose_named(&name, 1, gather, &o);
+	assert_non_null(memmem(o.text, o.n, "\"} 3\n", 5));
+}
+
 /* More names than fit: what is asked again and again mostly stays, and every answer is that of its name. */
 static void test_many(void **state)
 {
@@ -324,7 +358,7 @@ static void test_many(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
-	const struct CMUnitTest tests[] = { T(test_ad), T(test_options), T(test_bounds), T(test_live), T(test_bare), T(test_shadow),
+	const struct CMUnitTest tests[] = { T(test_ad), T(test_options), T(test_bounds), T(test_live), T(test_bare), T(test_shadow), T(test_drop),
 					    T(test_many) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
