@@ -256,12 +256,21 @@ void fl_pod_resolv(struct fl_arena *a, const struct fl_node_dns *node, const str
 
 struct fl_str fl_resolv_text(struct fl_arena *a, const struct fl_resolv *r)
 {
-	struct fl_words part = { 0 };
-	if (r->searches.n)
-		fl_words_add(a, &part, fl_arena_printf(a, "search %s\n", fl_words_join(a, &r->searches, " ").p));
-	for (unsigned i = 0; i < r->servers.n; i++)
-		fl_words_add(a, &part, fl_arena_printf(a, "nameserver %.*s\n", FL_FMT(r->servers.at[i])));
-	if (r->options.n)
-		fl_words_add(a, &part, fl_arena_printf(a, "options %s\n", fl_words_join(a, &r->options, " ").p));
+	struct fl_words part = { 0 };   /* no printf: foreign text may have a NUL */
+	if (r->searches.n) {
+		fl_words_add(a, &part, FL_STR("search "));
+		fl_words_add(a, &part, fl_words_join(a, &r->searches, " "));
+		fl_words_add(a, &part, FL_STR("\n"));
+	}
+	for (unsigned i = 0; i < r->servers.n; i++) {
+		fl_words_add(a, &part, FL_STR("nameserver "));
+		fl_words_add(a, &part, r->servers.at[i]);
+		fl_words_add(a, &part, FL_STR("\n"));
+	}
+	if (r->options.n) {
+		fl_words_add(a, &part, FL_STR("options "));
+		fl_words_add(a, &part, fl_words_join(a, &r->options, " "));
+		fl_words_add(a, &part, FL_STR("\n"));
+	}
 	return fl_words_join(a, &part, "");
 }

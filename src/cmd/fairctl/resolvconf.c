@@ -68,7 +68,7 @@ static int print(struct ctl *c, struct fl_arena *a, const struct fl_resolv *r, c
 		ctl_warn(c, "all of it is empty: containerd 2 writes an empty file, CRI-O and containerd 1 copy the node's /etc/resolv.conf");
 	if (!c->json) {
 		cJSON_Delete(events);
-		fputs(text.p, stdout);
+		fwrite(text.p, 1, text.n, stdout);
 		return 0;
 	}
 	cJSON *json = cJSON_CreateObject();
