@@ -3,7 +3,6 @@
 #include "wire/message.h"
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 enum { AGE_NONE = 5, AGE_MAX = 3600, POST_MAX = 65536 };
 static const char path[] = "/dns-query", type[] = "application/dns-message";
@@ -148,7 +147,7 @@ uint32_t fl_doh_age(const uint8_t *msg, size_t n)
 
 static uint32_t age_of(const struct fl_query *q, const uint8_t *msg, size_t n)
 {
-	enum fl_kind k = q ? fl_typify(q, (uint64_t)time(NULL)) : FL_KIND_OTHERERROR;
+	enum fl_kind k = q ? fl_typify(q, fl_clock_wall_s()) : FL_KIND_OTHERERROR;
 	return k == FL_KIND_NOERROR || k == FL_KIND_NXDOMAIN || k == FL_KIND_NODATA ? fl_doh_age(msg, n) : AGE_NONE;
 }
 

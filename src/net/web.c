@@ -25,7 +25,7 @@ size_t fl_web_date(struct fl_loop *l, char to[32])
 {
 	static _Thread_local struct { uint64_t until_ns; char text[32]; size_t n; } now;
 	if (!now.n || fl_loop_now(l) >= now.until_ns || fl_loop_now(l) + FL_SEC < now.until_ns) {
-		time_t t = time(NULL);
+		time_t t = (time_t)fl_clock_wall_s();
 		struct tm tm;
 		now.n = strftime(now.text, sizeof now.text, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&t, &tm));
 		now.until_ns = fl_loop_now(l) + FL_SEC / 4;
