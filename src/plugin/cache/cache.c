@@ -72,7 +72,7 @@ bool fl_cache_serve(struct fl_query *q, const struct cache_entry *e, uint32_t tt
 
 struct cache_slot *fl_cache_slot(struct fl_query *q, struct fl_arena *a, enum cache_role role, uint64_t hash)
 {
-	struct cache_slot *st = fl_zalloc(a, sizeof *st);
+	struct cache_slot *st = fl_alloc(a, sizeof *st);
 	if (st)
 		*st = (struct cache_slot){ .role = role, .ad = q->ask.flags & FL_AD, .hash = hash };
 	return st;
@@ -115,13 +115,14 @@ static enum fl_verdict query(void *inst, struct fl_query *q)
 			return FL_NEXT;
 		fl_grid_add(m->requests, q->shard->id, 0, 1);
 	}
-	uint64_t hash = fl_cache_hash(q);
-	const struct cache_entry *e = nothing_kept(c, q->qname) ? NULL : find(c, q, hash, &cell);
+	bool never = nothing_kept(c, q->qname); /* as kubeadm has it for the cluster: no entry to look for, none to wait for */
+	uint64_t hash = never ? 0 : fl_cache_hash(q);
+	const struct cache_entry *e = never ? NULL : find(c, q, hash, &cell);
 	if (e)
 		return hit(c, q, e, cell, st);
 	if (!st && !(st = fl_cache_slot(q, q->arena, CACHE_MISS, hash)))
 		return fl_yield(q, -ENOMEM);
-	if (st->role == CACHE_MISS && fl_cache_join(q, st)) {
+	if (st->role == CACHE_MISS && !never && fl_cache_join(q, st)) {
 		fl_grid_add(m->joined, q->shard->id, 0, 1);
 		st->role = CACHE_FOLLOW;
 		*fl_slot(q) = st;
