@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* ---- a plugin: answers A with 192.0.2.N; "slow..." waits 20 ms first; "nope" is not its own ---- */
+/* ---- a plugin: answers A with 192.0.2.N; "slow..." waits 20 ms first; "nope" is not its own; "way" says how the client came ---- */
 
 struct fixed { uint8_t last; const struct fl_rrset *set; };
 static unsigned alive;
@@ -48,6 +48,10 @@ static enum fl_verdict fixed_query(void *inst, struct fl_query *q)
 	struct fl_str label = fl_name_label(q->qname, 0);
 	if (fl_str_is(label, "nope"))
 		return FL_NEXT;
+	if (fl_str_is(label, "way")) {
+		uint8_t ip[4] = { 192, 0, 2, (uint8_t)(q->client->tcp | q->client->whole << 1) };
+		return fl_reply_add(q, FL_ANSWER, q->qname, fl_rrset_one(q->arena, FL_T_A, 30, ip, 4), false) ? FL_DONE : fl_yield(q, -ENOMEM);
+	}
 	if (label.n > 3 && !memcmp(label.p, "slow", 4) && q->why != -ETIMEDOUT) {
 		fl_wake_at(q, fl_now(q->shard) + 20 * FL_MS);
 		return FL_WAIT;
@@ -242,7 +246,12 @@ static void basics(struct work *w)
 	w->bad += ask_udp(fd, 2, "nope.test.") != -FL_SERVFAIL - 1;
 	w->bad += ask_udp(fd, 3, "a.other.") != -FL_REFUSED - 1;
 	w->bad += ask_udp(fd, 4, "slow.test.") != 7;
-	w->done = 4;
+	w->bad += ask_udp(fd, 5, "way.test.") != 0;     /* neither tcp nor whole */
+	close(fd);
+	uint8_t b[65536];
+	fd = open_client(SOCK_STREAM);
+	w->bad += !frame_out(fd, 6, "way.test.") || frame_in(fd, b) != 6 || b[12 + 14 + 16 - 1] != 3;    /* both */
+	w->done = 6;
 	close(fd);
 }
 
@@ -252,7 +261,7 @@ static void test_basics(void **state)
 	struct work w = { .fn = basics };
 	assert_true(load("test:%s {\n fixed 7\n}\n", port));
 	with_client(&w);
-	assert_int_equal(w.done, 4);
+	assert_int_equal(w.done, 6);
 	assert_int_equal(w.bad, 0);
 }
 

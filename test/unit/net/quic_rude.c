@@ -287,7 +287,7 @@ static void test_client_resets(void **state)
 	int64_t id = open_one();
 	put(id, query, 5, false);
 	run(FL_SEC / 10);
-	ngtcp2_conn_shutdown_stream_write(c.ng, id, FL_DOQ_REQUEST_CANCELLED);
+	fl_quic_shutdown_write(c.ng, id, FL_DOQ_REQUEST_CANCELLED);
 	fl_quic_conn_write(&c);
 	run(FL_SEC);
 	assert_int_equal(resets, 1);            /* our half ends as well */
@@ -327,7 +327,7 @@ static void test_rapid_cancel(void **state)
 		int64_t id = open_one();
 		put(id, query, QUERY, true);
 		run(FL_MS);
-		ngtcp2_conn_shutdown_stream(c.ng, id, FL_DOQ_REQUEST_CANCELLED);
+		fl_quic_shutdown(c.ng, id, FL_DOQ_REQUEST_CANCELLED);
 		fl_quic_conn_write(&c);
 		run(FL_MS);
 	}
@@ -402,6 +402,101 @@ static void test_idle(void **state)
 	assert_int_equal(fl_quic_stats(quic).timed_out, 1);
 }
 
+/* Anything in any order, for a while: whatever becomes of the connection, every query that came in was answered, refused or called off, and
+ * no worker is left at work. */
+static void some_answer(struct fl_rng *rng)
+{
+	unsigned i = nheld ? fl_rng_below(rng, nheld) : 0;
+	struct fl_quic_stream *s = nheld ? held[i] : NULL;
+	if (!s)
+		return;
+	held[i] = NULL;
+	unsigned how = fl_rng_below(rng, 300);
+	if (!how)
+		fl_quic_protocol_error(s);
+	else if (how < 60)
+		fl_quic_refuse(s);
+	else
+		give(s, query + 2, QUERY - 2);
+}
+
+struct script { int64_t id[200]; uint8_t sent[200]; unsigned n; };
+
+/* The next octets of a query, and mostly the end behind its last one. */
+static void some_bytes(struct fl_rng *rng, struct script *x, unsigned i)
+{
+	unsigned left = QUERY - x->sent[i], k = fl_rng_below(rng, 2) ? left : fl_rng_below(rng, left + 1);
+	bool fin = k == left ? fl_rng_below(rng, 8) : !fl_rng_below(rng, 300);
+	put(x->id[i], query + x->sent[i], k, fin);
+	x->sent[i] = (uint8_t)(x->sent[i] + k);
+}
+
+static void some_step(struct fl_rng *rng, struct script *x)
+{
+	unsigned i = x->n ? fl_rng_below(rng, x->n) : 0;
+	switch (fl_rng_below(rng, 9)) {
+	case 0:
+	case 1:
+		if (x->n < 200 && !ngtcp2_conn_open_bidi_stream(c.ng, &x->id[x->n], NULL)) {
+			ngtcp2_conn_set_stream_user_data(c.ng, x->id[x->n], fl_quic_stream_new(&c, x->id[x->n]));
+			x->sent[x->n] = 0;
+			some_bytes(rng, x, x->n++);
+		}
+		return;
+	case 2:
+		if (x->n)
+			some_bytes(rng, x, i);
+		return;
+	case 3:
+		if (x->n)
+			fl_quic_shutdown_write(c.ng, x->id[i], FL_DOQ_REQUEST_CANCELLED);
+		break;
+	case 4:
+		if (x->n)
+			fl_quic_shutdown(c.ng, x->id[i], FL_DOQ_REQUEST_CANCELLED);
+		break;
+	case 5:
+	case 6:
+		some_answer(rng);
+		return;
+	default:
+		run(fl_rng_below(rng, 20) ? FL_MS * fl_rng_below(rng, 50) : 3 * FL_SEC);
+		return;
+	}
+	fl_quic_conn_write(&c);
+}
+
+static void test_random(void **state)
+{
+	unsigned steps = 0, asked = 0;
+	for (unsigned seed = 1; seed <= 40; seed++) {
+		struct fl_rng rng;
+		struct script x = { .n = 0 };
+		if (seed > 1) {
+			tear_down(state);
+			set_up(state);
+		}
+		stored = 0;
+		hold = true;
+		li.conf.workers = seed % 3 ? 4 : 0;
+		fl_rng_init(&rng, seed);
+		for (unsigned i = 0; i < 400 && c.state == FL_QUIC_OPEN && nheld < HELD - 1; i++, steps++)
+			some_step(&rng, &x);
+		asked += nheld;
+		run(FL_SEC);
+		if (c.state == FL_QUIC_OPEN)
+			fl_quic_conn_close(&c, true, FL_DOQ_NO_ERROR, "");
+		fl_quic_conn_write(&c);
+		run(15 * FL_SEC);
+		assert_int_equal(fl_quic_stats(quic).open, 0);
+		assert_int_equal(li.working, 0);
+		assert_null(li.waiting);
+		for (unsigned i = 0; i < nheld; i++)
+			assert_null(held[i]);
+	}
+	assert_true(steps > 8000 && asked > 500);
+}
+
 static int fresh(void **state)
 {
 	stored = 0;
@@ -414,7 +509,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_good), T(test_no_fin), T(test_two_queries), T(test_second_query_later), T(test_early_fin), T(test_fin_alone),
 		T(test_length_zero), T(test_message_id), T(test_stalled), T(test_client_resets), T(test_dangling), T(test_rapid_cancel),
-		T(test_unread), T(test_unidirectional), T(test_hoard), T(test_migrate), T(test_idle),
+		T(test_unread), T(test_unidirectional), T(test_hoard), T(test_migrate), T(test_idle), T(test_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
