@@ -33,6 +33,16 @@ void fl_quic_tls_refusal(struct fl_quic_conn *c, struct fl_err *e)
 
 const char *fl_quic_alert_text(unsigned alert)
 {
+	static const struct { unsigned alert; const char *text; } known[] = {
+		{ 40, "handshake failure" }, { 42, "bad certificate" }, { 43, "unsupported certificate" }, { 44, "revoked certificate" },
+		{ 45, "expired certificate" }, { 46, "unknown certificate" }, { 48, "unknown certificate authority" }, { 49, "access denied" },
+		{ 50, "error decoding message" }, { 51, "error decrypting message" }, { 70, "protocol version not supported" },
+		{ 71, "insufficient security level" }, { 80, "internal error" }, { 109, "missing extension" }, { 110, "unsupported extension" },
+		{ 112, "unrecognized name" }, { 116, "certificate required" }, { 120, "no application protocol" },
+	};
+	for (size_t i = 0; i < FL_COUNT(known); i++)
+		if (known[i].alert == alert)
+			return known[i].text;
 	const char *text = gnutls_alert_get_name((gnutls_alert_description_t)alert);
 	return text ? text : "unknown alert";
 }

@@ -365,3 +365,15 @@ def test_a_listener_goes_and_comes_back():
         assert ask(f.port, "c.example.org", timeout=6).rcode() == 0
         s.signal("SIGTERM")
         assert s.exit_code() == 0
+
+
+def test_certificates_of_clients():
+    import dns.message, dns.query, dns.rcode
+    with listener(LISTENER.replace("key.pem\n", "key.pem {dir}/cert.pem {\n        client_auth require_and_verify\n    }\n")) as s:
+        with forwarder(s.port, f"{s.dir}/cert.pem {s.dir}/key.pem {s.dir}/cert.pem") as f:
+            assert ask(f.port, "example.org").rcode() == 0
+        with forwarder(s.port, s.dir / "cert.pem") as f:
+            q = dns.message.make_query("example.org", "A", use_edns=0)
+            r = dns.query.udp(q, "127.0.0.1", port=f.port, timeout=6)
+            assert r.rcode() == dns.rcode.SERVFAIL
+            assert any("certificate required" in str(o) for o in r.options), [str(o) for o in r.options]
