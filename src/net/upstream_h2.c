@@ -73,7 +73,7 @@ static void stream_free(struct conn *c, struct fl_up_stream *st)
 	if (*p)
 		*p = st->next;
 	fl_up_stream_finish(st);
-	free(st);
+	less(st, c);
 }
 
 /* The question goes, the stream is reset. */
@@ -393,7 +393,9 @@ static int submit(struct conn *c, struct fl_up_ask *a, struct fl_up_stream *st)
 static int start(struct fl_upstream *u, struct fl_up_ask *a, struct fl_up_sock *s)
 {
 	struct conn *c = s->h2;
-	struct fl_up_stream *st = fl_xalloc(sizeof *st);
+	struct fl_up_stream *st = zeroed(1, sizeof *st, c);
+	if (!st)
+		return -ENOMEM;
 	st->ask = a;
 	st->pool = u->net->pool;
 	st->kind = u->conf.kind;
@@ -402,7 +404,7 @@ static int start(struct fl_upstream *u, struct fl_up_ask *a, struct fl_up_sock *
 	int ret = submit(c, a, st);
 	if (ret) {
 		fl_up_unlink(a);
-		free(st);
+		less(st, c);
 		return ret;
 	}
 	a->stream = st;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-enum { READS = 8, TLS_CONNS = 32, TLS_DEEP = 4 };
+enum { READS = 8, TLS_CONNS = 32, TLS_DEEP = 4, HANDSHAKES = 4 };
 
 static void reset(struct fl_up_sock *s)
 {
@@ -178,25 +178,28 @@ static int open_one(struct fl_up_sock *s)
 }
 
 /* Servers often answer the questions of one connection one after the other: an idle connection is best, a new one next; of TLS, where
- * a new one costs a handshake, one that has little to do. When there are as many as may be, the least busy, however busy. */
+ * a new one costs a handshake, one that has little to do. When there are as many as may be, open or in their handshakes, the least busy,
+ * however busy. fresh: a kept one had gone, others may have too: only one that is in its handshake, or new. */
 static int pick(struct fl_upstream *u, bool fresh, struct fl_up_sock **to)
 {
 	struct fl_up_sock *none = NULL, *least = NULL;
-	unsigned conns = u->way ? TLS_CONNS : FL_UP_CONNS, little = u->way ? TLS_DEEP : 1;
+	unsigned conns = u->way ? TLS_CONNS : FL_UP_CONNS, little = u->way ? TLS_DEEP : 1, handshakes = 0;
 	for (unsigned i = 0; i < conns; i++) {
 		struct fl_up_sock *s = &u->conn[i];
 		if (s->io.fd < 0 || (fl_up_worn(s) && s->io.fd < 0))
 			none = none ? none : s;
-		else if (!s->retiring && s->inflight < UP_HARD && (!least || s->inflight < least->inflight))
+		handshakes += s->io.fd >= 0 && s->connecting && u->way;
+		if (s->io.fd >= 0 && !s->retiring && s->inflight < UP_HARD && (!fresh || s->connecting) &&
+		    (!least || s->inflight < least->inflight))
 			least = s;
 	}
-	if (least && least->inflight < little && !fresh) {
+	if (least && (least->inflight < little || handshakes >= HANDSHAKES)) {
 		*to = least;
 		return 0;
 	}
 	int ret = none ? open_one(none) : -EAGAIN;
 	*to = ret ? least : none;
-	return *to && !fresh ? 0 : ret;
+	return *to ? 0 : ret;
 }
 
 static int ask(struct fl_upstream *u, struct fl_up_ask *a)

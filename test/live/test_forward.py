@@ -121,6 +121,28 @@ plain.test:{port} {
         assert r.rcode() == dns.rcode.SERVFAIL and reason(r)[0] in (22, 23)
 
 
+def test_down_and_up_again(ca):
+    """Probes go the way that questions go."""
+    cert, key = ca.issue("dns.test")
+    up = Upstream(lambda q, w, p: a_record(q), tls=tls_server(cert, key))
+    with Server("""
+.:{port} {
+    forward . tls://{up} {
+        tls {ca}
+        max_fails 1
+        health_check 100ms domain probe.test
+        failfast_all_unhealthy_upstreams
+    }
+}
+""", up=up.to, ca=ca.ca) as s:
+        with up:
+            assert ask(s, "a.test").answer
+        wait_for(lambda: (reason(ask(s, "b.test")) or (0, ""))[1] == "no healthy proxies", 30)
+        with Upstream(lambda q, w, p: a_record(q), port=up.port, tls=tls_server(cert, key)) as again:
+            wait_for(lambda: ask(s, "c.test").answer, 30)
+            assert any(b"\x05probe" in w for w in again.seen)
+
+
 @pytest.fixture(scope="module")
 def coredns(ca, tmp_path_factory):
     """A CoreDNS that serves by TLS, HTTPS and gRPC, with TLS and without."""
