@@ -7,6 +7,7 @@ from server import Server, free_port
 from upstream import Upstream, a_record, tls_server, wait_for
 
 COREDNS = shutil.which("coredns") or shutil.which("coredns", path=str(pathlib.Path.home() / "go/bin"))
+UNBOUND = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
 needs_coredns = pytest.mark.skipif(not COREDNS, reason="no coredns here")
 
 
@@ -199,6 +200,43 @@ def test_against_coredns(lines, coredns, ca):
             assert len(got) == 300
         assert ask(s, "none.x.test", "TXT").rcode() == dns.rcode.NXDOMAIN
         assert ask(s, "WwW.x.TEST", tcp=True).answer[0].name == dns.name.from_text("www.x.test")
+
+
+@pytest.mark.skipif(not UNBOUND, reason="no unbound here")
+def test_against_unbound(ca, tmp_path):
+    cert, key = ca.issue("dns.test")
+    port = free_port()
+    (tmp_path / "unbound.conf").write_text(f"""
+server:
+    directory: "{tmp_path}"
+    chroot: ""
+    username: ""
+    pidfile: ""
+    use-syslog: no
+    interface: 127.0.0.1@{port}
+    tls-port: {port}
+    tls-service-pem: "{cert}"
+    tls-service-key: "{key}"
+    local-zone: "x.test." redirect
+    local-data: "x.test. 60 IN A 192.0.2.53"
+remote-control:
+    control-enable: no
+""")
+    with open(tmp_path / "log", "wb") as log:
+        p = subprocess.Popen([UNBOUND, "-d", "-p", "-c", str(tmp_path / "unbound.conf")], stdout=log, stderr=log)
+        try:
+            def listens():
+                with socket.socket() as c:
+                    return c.connect_ex(("127.0.0.1", port)) == 0
+            wait_for(listens, 30)
+            with Server(".:{port} {\n forward . tls://127.0.0.1%dns.test:{up} {\n tls {ca}\n }\n prometheus 127.0.0.1:{port2}\n}\n",
+                        up=port, ca=ca.ca) as s:
+                for i in range(100):
+                    assert ask(s, f"n{i}.x.test").answer[0][0].address == "192.0.2.53"
+                assert metric(s.port2, "coredns_proxy_conn_cache_misses_total", proto="tcp-tls") <= 2      # shards
+        finally:
+            p.kill()
+            p.wait()
 
 
 @needs_coredns
