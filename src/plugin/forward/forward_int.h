@@ -108,6 +108,7 @@ struct fwd_health *fl_forward_health(struct fl_setup *s, const struct fwd_server
 void fl_forward_health_free(struct fwd *f);             /* those that were made without s */
 void fl_forward_ill(struct fwd_server *v);              /* any thread: an exchange failed */
 bool fl_forward_down(const struct fwd_server *v);       /* any thread */
+bool fl_forward_suspect(const struct fwd_server *v);    /* any thread: failed, and no probe was answered since */
 /* hedge.c */
 void fl_forward_took(struct fwd_times *t, uint64_t ns);
 uint64_t fl_forward_patience(const struct fwd_stanza *st, const struct fwd_times *t);   /* how long before another server is asked too */

@@ -46,6 +46,11 @@ bool fl_forward_down(const struct fwd_server *v)
 	return v->health && __atomic_load_n(&v->health->fails, __ATOMIC_RELAXED) > v->stanza->max_fails;
 }
 
+bool fl_forward_suspect(const struct fwd_server *v)
+{
+	return v->health && __atomic_load_n(&v->health->ill, __ATOMIC_RELAXED);
+}
+
 /* ---- the main thread ---- */
 
 static void failed(struct fwd_health *h)

@@ -454,6 +454,20 @@ static enum fl_verdict reject(struct trip *t)
 	return fl_fail(t->q, FL_REFUSED, t->st->too_many);
 }
 
+/* Servers that failed and have not answered a probe since come last: who knows whether they will be down. */
+static void suspects_last(struct trip *t)
+{
+	uint8_t *o = order_of(t), good = 0;
+	unsigned n = t->view->set->n;
+	for (unsigned i = 0; i < n; i++) {
+		uint8_t x = o[i];
+		if (fl_forward_suspect(&t->view->set->server[x]))
+			continue;
+		memmove(o + good + 1, o + good, i - good);
+		o[good++] = x;
+	}
+}
+
 /* Begins with a stanza; NULL: none takes the name. */
 static enum fl_verdict go(struct trip *t, struct fwd_stanza *st)
 {
@@ -469,6 +483,8 @@ static enum fl_verdict go(struct trip *t, struct fwd_stanza *st)
 		t->ret = -ENOMEM;
 	else
 		fl_policy_order(st->policy, order_of(t), n, q->shard->rng, &st->robin);
+	if (!t->ret && n > 1)
+		suspects_last(t);
 	return !t->ret && attempt(t) ? FL_WAIT : give_up(t);
 }
 
