@@ -27,10 +27,11 @@ static void take(struct cache_slot *st)
 	st->from = NULL;
 }
 
-/* Only what a client asks itself, and not for a subnet (RFC 7871). Lookups do not wait for each other: two could do so crosswise. */
+/* Only what a client asks itself, and not for a subnet (RFC 7871). Lookups do not wait for each other: two could do so crosswise. Nor
+ * HINFO: `loop` asks for it to see whether a question comes back here, and that one would wait for itself. */
 static bool joins(const struct fl_query *q)
 {
-	if (q->root != q || q->detached)
+	if (q->root != q || q->detached || q->qtype == FL_T_HINFO)
 		return false;
 	for (const struct fl_edns *o = q->ask.opt; o; o = o->next)
 		if (o->code == ECS)
