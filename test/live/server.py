@@ -1,17 +1,17 @@
 """Runs the program for a test: a Corefile in a folder of its own, free ports, its log at hand."""
-import os, pathlib, signal, socket, subprocess, tempfile, time
+import random, os, pathlib, signal, socket, subprocess, tempfile, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = os.environ.get("FAIRLEAD", str(ROOT / "build/fairlead"))
 
 
 def free_port():
-    """A port that is free for both transports on every address."""
+    """A port that is free for both transports on every address, below those that the kernel gives to sockets that connect."""
     while True:
+        port = random.SystemRandom().randrange(10000, 32000)
         with socket.socket(socket.AF_INET6) as t, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as u:
-            t.bind(("::", 0))
-            port = t.getsockname()[1]
             try:
+                t.bind(("::", port))
                 u.bind(("::", port))
                 return port
             except OSError:

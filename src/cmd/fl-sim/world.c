@@ -24,15 +24,22 @@ static void keep_log(void *arg, const char *line, size_t n)
 	s->log[s->nlog] = 0;
 }
 
+/* For both transports, below those that the kernel gives to sockets that connect; 0: none was found. */
 static uint16_t free_port(void)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof sa;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) || getsockname(fd, (struct sockaddr *)&sa, &n))
-		return 0;
-	close(fd);
-	return ntohs(sa.sin_port);
+	struct fl_rng rng;
+	fl_rng_init(&rng, 0);
+	for (int i = 0; i < 1000; i++) {
+		uint16_t port = (uint16_t)(10000 + fl_rng_below(&rng, 22000));
+		struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
+		int t = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), u = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		bool taken = bind(t, (struct sockaddr *)&sa, sizeof sa) || bind(u, (struct sockaddr *)&sa, sizeof sa);
+		close(t);
+		close(u);
+		if (!taken)
+			return port;
+	}
+	return 0;
 }
 
 int sim_write(struct sim *s, struct fl_str name, struct fl_str content)

@@ -1,5 +1,6 @@
 /* The server with its threads: queries over both transports, many at once on one connection, and reloads under load without a lost
  * query or a cut connection. Runs under ASan and TSan too. */
+#include "../free_port.h"
 #include "dns/gen.h"
 #include "dns/server.h"
 #include "dns/stats.h"
@@ -119,13 +120,7 @@ static bool load(const char *fmt, ...)
 static int start(void **state)
 {
 	(void)state;
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof sa;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(fd, (struct sockaddr *)&sa, n) || getsockname(fd, (struct sockaddr *)&sa, &n))
-		return -1;
-	close(fd);
-	snprintf(port, sizeof port, "%u", ntohs(sa.sin_port));
+	snprintf(port, sizeof port, "%u", free_port());
 	static const char *const names[] = { "fixed", NULL };
 	fl_plugin_names = names;
 	fl_plugin_count = 1;

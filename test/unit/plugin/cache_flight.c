@@ -1,4 +1,5 @@
 /* Equal misses in flight: who leads, who waits, and what becomes of them when the leader leaves. */
+#include "../free_port.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,13 +81,8 @@ static void quiet(void *arg, const char *line, size_t n) { (void)arg, (void)line
 static void start_with(const char *options)
 {
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	at.sin_port = 0;
-	socklen_t len = sizeof at;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-	getsockname(fd, (struct sockaddr *)&at, &len);
-	port = ntohs(at.sin_port);
-	close(fd);
+	port = free_port();
+	at.sin_port = htons(port);
 	memset(&src, 0, sizeof src);
 	fl_log_capture(quiet, NULL);
 	fl_clock_virtual(1000 * FL_SEC);
