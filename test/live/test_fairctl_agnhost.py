@@ -36,7 +36,7 @@ def test_lists(tmp_path):
     code, out, err = agnhost("dns-server-list", "--resolv-conf", f)
     assert (code, out) == (2, "") and err.startswith("panic: Could not find DNS search list!")
     assert run("dns-server-list", "--resolv-conf", f).returncode == 1
-    assert agnhost("dns-suffix", "--resolv-conf", tmp_path / "absent")[0] == 2
+    assert agnhost("dns-suffix", "--resolv-conf", tmp_path / "absent") == (2, "", f"panic: open {tmp_path}/absent: no such file or directory\n")
     f.write_text("127.0.0.1 localhost")
     assert agnhost("etc-hosts", "--file", f) == (0, "127.0.0.1 localhost\n", "")
     assert agnhost("etc-hosts")[1] == pathlib.Path("/etc/hosts").read_text() + "\n"

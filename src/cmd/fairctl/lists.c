@@ -1,8 +1,11 @@
 /* dns-server-list, dns-suffix, etc-hosts: what a container sees of its resolver, as agnhost prints it (test/images/agnhost/dns), its
  * oddities too: the first line of a kind only, and one text for both panics. */
 #include "cmd/fairctl/commands.h"
+#include "cmd/fairctl/gonet.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const struct ctl_flag resolv_flags[] = {
 	{ "resolv-conf", "FILE", "another file than the container's own", "@file", "/etc/resolv.conf" },
@@ -20,10 +23,14 @@ static int panics(const char *text)
 	return 2;
 }
 
-/* As a panic(err) of a PathError prints. */
-static int cannot_read(const struct ctl *c, const char *path)
+/* The file's text; agnhost panics with the error. 0, or the status. */
+static int read_file(const struct ctl *c, const char *path, struct fl_str *text)
 {
-	return c->agnhost ? (fprintf(stderr, "panic: cannot read %s\n", path), 2) : 1;
+	if (!c->agnhost || !access(path, R_OK))
+		return ctl_read(c, path, text) ? (c->agnhost ? 2 : 1) : 0;
+	char words[512];
+	snprintf(words, sizeof words, "open %.400s: %s", path, go_errno(errno));
+	return panics(words);
 }
 
 /* What stands behind the first word of the first line that begins with word; single blanks part. */
@@ -31,8 +38,9 @@ static int first_line(const struct ctl *c, struct fl_arena *a, const char *word,
 {
 	struct fl_str text, line;
 	const char *path = ctl_text(c, "resolv-conf");
-	if (ctl_read(c, path, &text))
-		return cannot_read(c, path);
+	int ret = read_file(c, path, &text);
+	if (ret)
+		return ret;
 	text = ctl_keep(a, text);
 	do {
 		bool last = !memchr(text.p, '\n', text.n);
@@ -84,8 +92,9 @@ static int hosts(struct ctl *c)
 {
 	struct fl_str text;
 	const char *path = ctl_text(c, "file");
-	if (ctl_read(c, path, &text))
-		return cannot_read(c, path);
+	int ret = read_file(c, path, &text);
+	if (ret)
+		return ret;
 	if (c->json) {
 		cJSON *json = cJSON_CreateObject();
 		cJSON_AddItemToObject(json, "hosts", ctl_json_str(text));
