@@ -325,7 +325,7 @@ void go_fatal(const char *fmt, ...)
 
 const char *go_hostname(void)
 {
-	static char name[256];
+	static _Thread_local char name[256];
 	if (gethostname(name, sizeof name - 1))
 		go_fatal("Error occurred: failed to get hostname:%s", go_errno(errno));
 	return name;

@@ -30,4 +30,4 @@ int go_listen(const char *address, unsigned port, int type, int protocol);
 /* A line on standard error as Kubernetes' programs log it. */
 void go_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void go_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));    /* the same, and exit status 1 */
-const char *go_hostname(void);          /* static */
+const char *go_hostname(void);          /* the thread's own memory */
