@@ -1,5 +1,5 @@
 """forward and grpc, seen from outside: encrypted ways to servers of others and to Python's, host names, a resolv.conf that changes, lies."""
-import os, pathlib, shutil, socket, struct, subprocess, threading, time, urllib.request
+import os, pathlib, random, shutil, socket, struct, subprocess, threading, time, urllib.request
 import dns.edns, dns.flags, dns.message, dns.name, dns.rcode, dns.rdatatype
 import pytest
 from certs import Authority
@@ -319,6 +319,50 @@ def test_resolv_conf_changes():
         conf.write_text(f"nameserver {one.host}\nnameserver {two.host}\n")
         wait_for(lambda: metric(s.port2, "fairlead_forward_servers_changed_total") == 2)
         wait_for(lambda: {ask(s, f"d{i}.test").answer[0][0].address for i in range(20)} == {"192.0.2.1", "192.0.2.2"})
+
+
+def test_resolv_conf_changes_under_load():
+    """Not one query is lost to it, whatever hedges are out."""
+    net = f"127.54.{os.getpid() % 250}"
+    try:
+        ups = [Upstream(lambda q, w, p: time.sleep(random.random() * 0.004) or a_record(q), host=f"{net}.{i}", port=53) for i in (1, 2, 3)]
+    except OSError as e:
+        pytest.skip(f"port 53: {e}")
+    s = Server(".:{port} {\n forward . {dir}/resolv.conf {\n hedge 3ms\n mix_case\n }\n}\n")
+    (s.dir / "resolv.conf").write_text(f"nameserver {net}.1\n")
+    stop, lost, done = threading.Event(), [], []
+
+    def client(k):
+        for i in range(1000):
+            if stop.is_set():
+                return
+            (done if ask(s, f"n{i}.k{k}.test").answer else lost).append(i)
+    with ups[0], ups[1], ups[2], s:
+        threads = [threading.Thread(target=client, args=(k,)) for k in range(4)]
+        for t in threads:
+            t.start()
+        for n in range(20):
+            (s.dir / "new").write_text("".join(f"nameserver {net}.{1 + (n + i) % 3}\n" for i in range(1 + n % 3)))
+            (s.dir / "new").rename(s.dir / "resolv.conf")
+            if n % 8 == 7:
+                s.signal("SIGUSR1")
+            time.sleep(0.12)
+        stop.set()
+        for t in threads:
+            t.join()
+        assert not lost and len(done) > 20
+        assert s.log().count("other servers in resolv.conf") >= 3
+        s.signal("SIGTERM")
+        assert s.exit_code(30) == 0
+
+
+def test_a_name_that_a_reload_brings():
+    """The confined process can look names up, and goes on serving when there is none."""
+    with Server(".:{port} {\n whoami\n}\n") as s:
+        s.write(".:{port} {\n forward . nobody.invalid\n}\n")
+        s.signal("SIGUSR1")
+        s.wait_log("failed to resolve", 60)
+        assert ask(s, "www.test").rcode() == dns.rcode.NOERROR
 
 
 def test_source_address():
