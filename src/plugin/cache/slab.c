@@ -114,6 +114,7 @@ static bool copy_out(struct cache_slab *s, const struct shelf *h, uint32_t c, ui
 			return false;
 		const uint64_t *cell = cell_at(s, h, c);
 		size_t n = words - at < PAYLOAD_WORDS ? words - at : PAYLOAD_WORDS;
+#pragma GCC unroll 5
 		for (size_t i = 0; i < n; i++)
 			to[at + i] = LOAD(&cell[1 + i]);
 		at += n;
@@ -123,10 +124,11 @@ static bool copy_out(struct cache_slab *s, const struct shelf *h, uint32_t c, ui
 }
 
 /* The first cells of the entries of this hash, by kind; false: there is none, as far as can be seen. */
-static bool look(struct cache_slab *s, const struct shelf *h, uint64_t hash, uint32_t first[CACHE_KINDS], struct cache_found *f)
+static inline bool look(struct cache_slab *s, const struct shelf *h, uint64_t hash, uint32_t first[CACHE_KINDS], struct cache_found *f)
 {
 	uint32_t c = LOAD(bucket_of(s, hash));
 	bool any = false;
+	memset(f->there, 0, sizeof f->there);   /* heads of what is not there are never looked at */
 	for (int i = 0; c && c <= s->ncells && i < STEPS_MAX; i++) {
 		const uint64_t *cell = cell_at(s, h, c);
 		if (LOAD(&cell[W_HASH]) == hash) {
@@ -158,7 +160,7 @@ const struct cache_entry *fl_cache_slab_get(struct cache_slab *s, uint64_t hash,
 	uint64_t *to = NULL;
 	size_t room = 0;
 	for (int i = 0, spins = 0; i < TRIES && spins < SPINS;) {
-		struct cache_found f = { .there = { false } };
+		struct cache_found f;
 		uint32_t seq = LOAD(&h->seq), first[CACHE_KINDS];
 		if (seq & 1) {
 			spins++;
@@ -197,7 +199,7 @@ uint32_t fl_cache_slab_find(struct cache_slab *s, uint64_t hash, int kind)
 {
 	const struct shelf *h = shelf_of(s, hash);
 	for (int i = 0; i < TRIES; i++) {
-		struct cache_found f = { .there = { false } };
+		struct cache_found f;
 		uint32_t seq = LOAD(&h->seq), first[CACHE_KINDS];
 		bool any = look(s, h, hash, first, &f);
 		if (!(seq & 1) && still(h, seq))
