@@ -377,3 +377,50 @@ def test_certificates_of_clients():
             r = dns.query.udp(q, "127.0.0.1", port=f.port, timeout=6)
             assert r.rcode() == dns.rcode.SERVFAIL
             assert any("certificate required" in str(o) for o in r.options), [str(o) for o in r.options]
+
+
+def test_the_asking_side_reloads_under_load():
+    import threading
+    text = FORWARD.replace("    prometheus", "    reload 2s\n    prometheus")
+    with listener() as s, forwarder(s.port, s.dir / "cert.pem", corefile=text, shards=2) as f:
+        bad, asked, over = [], [0], threading.Event()
+
+        def load():
+            while not over.is_set():
+                try:
+                    if ask(f.port, f"n{asked[0]}.example.org", timeout=5).rcode():
+                        bad.append("rcode")
+                except Exception as e:
+                    bad.append(repr(e))
+                asked[0] += 1
+
+        workers = [threading.Thread(target=load) for _ in range(4)]
+        for w in workers:
+            w.start()
+        for i in range(5):
+            time.sleep(0.3)
+            f.write(text + f"# {i}\n")
+            f.signal("SIGUSR1")
+            f.wait_log("Reloading complete", count=i + 1)
+        over.set()
+        for w in workers:
+            w.join()
+        assert not bad and asked[0] > 20
+
+
+def test_a_server_that_fails_is_probed():
+    text = FORWARD.replace("        max_fails 0\n", "")
+    with listener() as s, forwarder(s.port, s.dir / "cert.pem", corefile=text) as f:
+        assert ask(f.port, "a.example.org").rcode() == 0
+        s.process.kill()
+        s.process.wait()
+        s.out.close()
+        failures = f'coredns_proxy_healthcheck_failures_total{{proxy_name="forward",to="127.0.0.1:{s.port}"}}'
+        end = time.monotonic() + 30
+        while metric(f, failures) < 3:
+            ask(f.port, "b.example.org", timeout=10)
+            assert time.monotonic() < end
+        s.start()
+        while ask(f.port, "c.example.org", timeout=10).rcode():
+            assert time.monotonic() < end + 30
+            time.sleep(0.2)
