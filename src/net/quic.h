@@ -26,6 +26,8 @@ struct fl_quic_stream;
 struct fl_quic_listener;
 struct gnutls_session_int;
 
+struct fl_quic_streams { struct fl_quic_stream *first, *last; };
+
 struct fl_quic_ops {
 	/* A query, whole, with ID 0; bytes for the call only. Answered by fl_quic_answer(), now or later. */
 	void (*query)(struct fl_quic_stream *s, const uint8_t *bytes, size_t n);
@@ -75,7 +77,7 @@ struct fl_quic_listener {
 	struct fl_quic *quic;
 	struct fl_quic_listener *next;
 	struct fl_quic_peer *first;     /* its connections */
-	struct fl_quic_stream *waiting, *waiting_last;  /* for a worker */
+	struct fl_quic_streams waiting; /* for a worker */
 	unsigned conns, working;
 	bool closed;
 };

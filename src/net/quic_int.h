@@ -9,7 +9,7 @@
 #pragma once
 #include "base/err.h"
 #include "net/doq.h"
-#include "net/loop.h"
+#include "net/quic.h"
 #include "net/quic_compat.h"
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
@@ -31,7 +31,7 @@ struct fl_quic_conn;
 struct fl_quic_stream {
 	struct fl_quic_conn *conn;
 	struct fl_quic_stream *prev, *next;             /* all of the connection */
-	struct fl_quic_stream *rprev, *rnext;           /* with something to send */
+	struct fl_quic_stream *rprev, *rnext;           /* with something to send; server: waiting for a worker */
 	int64_t id;
 	struct fl_doq in;
 	uint8_t *out; size_t out_n, out_at;             /* kept until the stream closes: ngtcp2 sends it again from here */
@@ -40,12 +40,9 @@ struct fl_quic_stream {
 	bool asked, answered, waits;                    /* server: the query was handed on; its answer came; it waits for a worker */
 	bool dangling;                                  /* server: answered, and not ended by the client in due time */
 	uint64_t due_ns;                                /* server: when waiting for the peer ends */
-	struct fl_quic_stream *wnext;                   /* server: of those that wait */
 	void *user;                                     /* client: who asked */
 	_Alignas(16) uint8_t room[64];                  /* server: its owner's */
 };
-
-struct fl_quic_streams { struct fl_quic_stream *first, *last; };
 
 /* What an end does about it. Those that ngtcp2's callbacks call (message, gone, handshaked, more_streams, *_cid) do not call back into
  * ngtcp2 but to open, shut down and extend. */

@@ -130,28 +130,12 @@ static void take_waiting(struct fl_quic *q)
 {
 	q->idle_workers = false;
 	for (struct fl_quic_listener *li = q->listeners; li; li = li->next)
-		while (li->waiting && (!li->conf.workers || li->working < li->conf.workers)) {
-			struct fl_quic_stream *s = li->waiting;
-			if (!(li->waiting = s->wnext))
-				li->waiting_last = NULL;
-			s->wnext = NULL;
+		while (li->waiting.first && (!li->conf.workers || li->working < li->conf.workers)) {
+			struct fl_quic_stream *s = li->waiting.first;
+			fl_quic_list_del(&li->waiting, s);
 			s->waits = false;
 			hand_on(s, s->in.buf, s->in.have);
 		}
-}
-
-static void forget_waiting(struct fl_quic_stream *s)
-{
-	struct fl_quic_listener *li = peer_of(s->conn)->li;
-	struct fl_quic_stream *before = NULL;
-	if (!s->waits)
-		return;
-	for (struct fl_quic_stream *o = li->waiting; o != s; o = o->wnext)
-		before = o;
-	*(before ? &before->wnext : &li->waiting) = s->wnext;
-	if (li->waiting_last == s)
-		li->waiting_last = before;
-	s->waits = false;
 }
 
 /* All workers are at work: the query is kept, and takes its turn. */
@@ -168,8 +152,7 @@ static void wait_for_worker(struct fl_quic_stream *s, struct fl_str msg)
 		s->in.have = s->in.cap = msg.n;
 	}
 	s->waits = true;
-	*(li->waiting_last ? &li->waiting_last->wnext : &li->waiting) = s;
-	li->waiting_last = s;
+	fl_quic_list_add(&li->waiting, s);
 }
 
 static bool works(const struct fl_quic_peer *p)
@@ -245,7 +228,9 @@ static void reset(struct fl_quic_stream *s, uint64_t code)
 static void gone(struct fl_quic_stream *s)
 {
 	struct fl_quic_peer *p = peer_of(s->conn);
-	forget_waiting(s);
+	if (s->waits)
+		fl_quic_list_del(&p->li->waiting, s);
+	s->waits = false;
 	p->dangling -= s->dangling;
 	if (!s->asked || s->answered)
 		return;
@@ -499,7 +484,7 @@ void fl_quic_listen(struct fl_quic *q, struct fl_quic_listener *li)
 {
 	li->quic = q;
 	li->first = NULL;
-	li->waiting = li->waiting_last = NULL;
+	li->waiting = (struct fl_quic_streams){ 0 };
 	li->conns = li->working = 0;
 	li->closed = false;
 	li->next = q->listeners;

@@ -1,7 +1,6 @@
 /* quic_server_int: what the files of the serving end share. Private to net/.
  * quic_accept.c: datagrams, connection IDs, what needs no connection. quic_server.c: connections, queries, answers. */
 #pragma once
-#include "net/quic.h"
 #include "net/quic_int.h"
 
 enum { FL_QUIC_PEER_CIDS = 12, FL_QUIC_BUCKETS = 4096, FL_QUIC_CLIENTS = 4096 };

@@ -490,7 +490,7 @@ static void test_random(void **state)
 		run(15 * FL_SEC);
 		assert_int_equal(fl_quic_stats(quic).open, 0);
 		assert_int_equal(li.working, 0);
-		assert_null(li.waiting);
+		assert_null(li.waiting.first);
 		for (unsigned i = 0; i < nheld; i++)
 			assert_null(held[i]);
 	}
