@@ -424,3 +424,13 @@ def test_a_server_that_fails_is_probed():
         while ask(f.port, "c.example.org", timeout=10).rcode():
             assert time.monotonic() < end + 30
             time.sleep(0.2)
+
+
+@kdig_needed
+def test_every_address():
+    """A socket of all addresses answers from the one that was asked."""
+    with listener(LISTENER.replace("    bind 127.0.0.1\n", "")) as s:
+        for at in ("127.0.0.1", "127.0.0.2", "::1"):
+            out = subprocess.run([KDIG, "+quic", "+timeout=3", "+retry=0", "@" + at, "-p", str(s.port), "example.org"], capture_output=True,
+                                 text=True, timeout=10).stdout
+            assert "status: NOERROR" in out and "id: 0" in out, at
