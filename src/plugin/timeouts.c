@@ -1,4 +1,4 @@
-/* timeouts: how long a TCP connection may take for its first query, for a write, and between queries, and how many queries it may bring. */
+/* timeouts: how long a connection may take for its first query, for a write, and between queries, and how many queries it may bring. */
 #include "dns/plugin.h"
 
 static int max_queries(struct fl_setup *s, struct fl_str text)
