@@ -635,7 +635,9 @@ void fl_tcp_unlisten(struct fl_tcp_listener *li)
 	li->conns++;                    /* on_gone comes once, at the end of this function or later */
 	for (struct fl_conn *c = li->tcp->first, *next; c; c = next) {
 		next = c->next;
-		if (c->li == li && !c->holds && !c->unsent && !c->busy)
+		if (c->li == li && c->ops->bye && !c->shaking && !c->busy)
+			c->ops->bye(c);         /* and it may be gone */
+		else if (c->li == li && !c->holds && !c->unsent && !c->busy)
 			fl_tcp_close(c);
 	}
 	if (!--li->conns && li->on_gone)

@@ -31,6 +31,7 @@ struct fl_tcp_ops {
 	void (*bytes)(struct fl_conn *c, const uint8_t *p, size_t n);   /* for the call only; all of them are taken */
 	int (*ready)(struct fl_conn *c);        /* accepted and, if it is sealed, shaken: not 0 closes it; may be NULL */
 	bool (*due)(struct fl_conn *c);         /* the timer rang: false closes it, unless something is in work */
+	void (*bye)(struct fl_conn *c);         /* its listener goes: a last word; it ends with what is in work. May be NULL */
 };
 /* Counted by the owner, read from any thread. */
 struct fl_tcp_stats {

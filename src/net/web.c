@@ -217,7 +217,18 @@ static bool due(struct fl_conn *c)
 	return stay;
 }
 
-const struct fl_tcp_ops fl_web_tcp_ops = { .closed = closed, .room = room, .bytes = bytes, .ready = ready, .due = due };
+/* Its own hold let go, what idles closes. */
+static void bye(struct fl_conn *c)
+{
+	struct fl_web_conn *wc = of(c);
+	fl_web_enter(wc);
+	if (wc->h2)
+		fl_web_v2_last(wc);
+	fl_web_leave(wc);
+}
+
+const struct fl_tcp_ops fl_web_tcp_ops = { .closed = closed, .room = room, .bytes = bytes, .ready = ready, .due = due,
+					   .bye = bye };
 
 struct fl_web *fl_web_create(struct fl_loop *l, const struct fl_web_ops *ops, struct fl_web_stats *stats)
 {

@@ -97,4 +97,5 @@ void fl_web_v2_answer(struct fl_web_stream *s, int status, const struct fl_web_f
 		      const struct fl_web_field *trailer, unsigned nt);
 void fl_web_v2_write(struct fl_web_conn *wc);   /* frames that wait, as far as the connection takes them */
 void fl_web_v2_due(struct fl_web_conn *wc, uint64_t now);
+void fl_web_v2_last(struct fl_web_conn *wc);    /* GOAWAY: no new requests; what is in work is answered */
 void fl_web_v2_bye(struct fl_web_conn *wc, uint32_t code);      /* GOAWAY; it closes when all is answered */

@@ -18,6 +18,12 @@ void fl_web_v2_bye(struct fl_web_conn *wc, uint32_t code)
 	nghttp2_session_terminate_session(wc->h2, code);
 }
 
+void fl_web_v2_last(struct fl_web_conn *wc)
+{
+	if (!wc->going)
+		nghttp2_submit_goaway(wc->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(wc->h2), NGHTTP2_NO_ERROR, NULL, 0);
+}
+
 /* It costs more than it asks. */
 static void calm(struct fl_web_conn *wc)
 {

@@ -669,10 +669,14 @@ static void test_v2_ends(void **state)
 	int idle = dial();
 	hear(idle);
 	fl_tcp_unlisten(&li);
+	assert_int_equal(hear(idle), 17);       /* GOAWAY */
+	assert_int_equal(in[3], NGHTTP2_GOAWAY);
 	assert_true(is_closed(idle));
 	answer_one();
 	pump(s, fd);
 	assert_int_equal(got[slot(id)].status, 200);
+	assert_true(goaway);
+	assert_int_equal(goaway_code, NGHTTP2_NO_ERROR);
 	assert_true(is_closed(fd));
 	nghttp2_session_del(s);
 	close(fd);
