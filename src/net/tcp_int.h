@@ -28,6 +28,8 @@ struct fl_conn {
 	bool ended;                     /* nothing is read any more; it closes with the last answer */
 	bool paused;                    /* the owner of a raw connection reads no more for now */
 	bool shaking;                   /* the TLS handshake is not over */
+	bool put_off;                   /* its handshake goes on in a later turn of the loop than `turn` */
+	uint32_t turn;
 	unsigned holds;
 	uint32_t events;                /* that the loop looks for */
 	uint32_t taken;                 /* messages */
@@ -57,6 +59,8 @@ struct fl_tcp {
 	struct fl_conn *reader;         /* whose bytes are in cipher */
 	size_t cipher_at, cipher_n;
 	unsigned fetches;               /* that the reader may still make */
+	uint64_t turn_ns; uint32_t turn;        /* the loop's, as far as handshakes have to know */
+	unsigned shakes;                /* in it */
 };
 
 static inline void fl_tcp_count(uint64_t *c, uint64_t by) { __atomic_store_n(c, *c + by, __ATOMIC_RELAXED); }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 enum { FETCHES = 8 };           /* in one event: then others have their turn */
+enum { SHAKES = 4 };            /* steps of handshakes in one turn of the loop: each may cost a signature */
 
 static ssize_t fetch(struct fl_conn *c, void *to, size_t n)
 {
@@ -77,6 +78,23 @@ void fl_tcp_unseal(struct fl_conn *c, bool bye)
 		c->tcp->reader = NULL;
 }
 
+/* A flood of handshakes must not hold up the other sockets of the thread. What has to wait is told of its bytes again, which is how a new
+ * turn is seen when the clock stands. */
+static bool may_shake(struct fl_conn *c)
+{
+	struct fl_tcp *t = c->tcp;
+	uint64_t now = fl_loop_now(t->loop);
+	if (now != t->turn_ns || (c->put_off && c->turn == t->turn)) {
+		t->turn_ns = now;
+		t->turn++;
+		t->shakes = 0;
+	}
+	c->put_off = t->shakes >= SHAKES;
+	c->turn = t->turn;
+	t->shakes += !c->put_off;
+	return !c->put_off;
+}
+
 /* false: it is not over, or the connection is closed. */
 static bool shaken(struct fl_conn *c)
 {
@@ -126,6 +144,8 @@ void fl_tcp_sealed_read(struct fl_conn *c)
 {
 	struct fl_tcp *t = c->tcp;
 	bool mine = !t->reader;
+	if (c->shaking && !may_shake(c))
+		return;
 	if (mine) {
 		t->reader = c;
 		t->cipher_at = t->cipher_n = 0;

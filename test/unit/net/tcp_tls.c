@@ -102,6 +102,8 @@ static int tear_down(void **state)
 
 /* ---- the client ---- */
 
+static bool quiet;              /* the server does not run while a client speaks */
+
 struct peer { int fd; gnutls_session_t s; gnutls_certificate_credentials_t cred; };
 
 static int dial(void)
@@ -117,7 +119,7 @@ static ssize_t p_pull(gnutls_transport_ptr_t arg, void *to, size_t n)
 {
 	struct peer *p = arg;
 	ssize_t got = recv(p->fd, to, n, MSG_DONTWAIT);
-	if (got < 0 && errno == EAGAIN) {
+	if (got < 0 && errno == EAGAIN && !quiet) {
 		fl_loop_run_until_idle(loop);
 		got = recv(p->fd, to, n, MSG_DONTWAIT);
 	}
@@ -130,15 +132,15 @@ static ssize_t p_push(gnutls_transport_ptr_t arg, const void *from, size_t n)
 {
 	struct peer *p = arg;
 	ssize_t put = send(p->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	fl_loop_run_until_idle(loop);
+	if (!quiet)
+		fl_loop_run_until_idle(loop);
 	if (put < 0)
 		gnutls_transport_set_errno(p->s, errno);
 	return put;
 }
 
-static void open_peer(struct peer *p)
+static void begin_peer(struct peer *p)
 {
-	int ret;
 	p->fd = dial();
 	gnutls_certificate_allocate_credentials(&p->cred);
 	gnutls_certificate_set_x509_trust_file(p->cred, pki_path(&pki, "ca.pem"), GNUTLS_X509_FMT_PEM);
@@ -149,6 +151,12 @@ static void open_peer(struct peer *p)
 	gnutls_transport_set_ptr(p->s, p);
 	gnutls_transport_set_pull_function(p->s, p_pull);
 	gnutls_transport_set_push_function(p->s, p_push);
+}
+
+static void open_peer(struct peer *p)
+{
+	int ret;
+	begin_peer(p);
 	while ((ret = gnutls_handshake(p->s)) == GNUTLS_E_AGAIN)
 		;
 	assert_int_equal(ret, 0);
@@ -353,6 +361,36 @@ static void test_unread(void **state)
 	close_peer(&p);
 }
 
+/* Many handshakes at once take turns, and all come through. */
+static void test_many_handshakes(void **state)
+{
+	(void)state;
+	enum { N = 18 };
+	static struct peer p[N];
+	int ret[N], open = N;
+	for (int i = 0; i < N; i++) {
+		begin_peer(&p[i]);
+		ret[i] = GNUTLS_E_AGAIN;
+	}
+	quiet = true;                   /* all of them speak before the server looks */
+	for (int i = 0; i < N; i++)
+		assert_int_equal(gnutls_handshake(p[i].s), GNUTLS_E_AGAIN);
+	quiet = false;
+	for (int round = 0; open && round < 100; round++)
+		for (int i = 0; i < N; i++)
+			if (ret[i] == GNUTLS_E_AGAIN && (ret[i] = gnutls_handshake(p[i].s)) != GNUTLS_E_AGAIN) {
+				assert_int_equal(ret[i], 0);
+				open--;
+			}
+	assert_int_equal(open, 0);
+	for (int i = 0; i < N; i++) {
+		tell(&p[i], "\0\1a", 3);
+		assert_int_equal(hear(&p[i], in, 3), 3);
+		close_peer(&p[i]);
+	}
+	assert_int_equal(fl_tcp_stats(tcp).shaken, N);
+}
+
 /* New files while connections are open. */
 static void test_new_certificate(void **state)
 {
@@ -379,6 +417,6 @@ static void test_new_certificate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_rests), T(test_large), T(test_breaks_off), T(test_half_closed), T(test_time), T(test_unread),
-					    T(test_new_certificate) };
+					    T(test_many_handshakes), T(test_new_certificate) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
