@@ -23,12 +23,23 @@ static void put(struct fl_k8s_slots *s, uint32_t hash, void *v)
 	fl_rcu_set(&s->hash[i], hash);
 }
 
-/* A block for one more: a bigger one unless it is graves that fill this one. */
+/* v into a grave of its hash, if there is one: what comes back to where it was cannot be met twice by a search under way. */
+static bool put_back(struct fl_k8s_slots *s, uint32_t hash, void *v)
+{
+	for (uint32_t i = hash & s->mask; s->hash[i]; i = (i + 1) & s->mask)
+		if (s->hash[i] == hash && !s->ptr[i]) {
+			fl_rcu_set(&s->ptr[i], v);
+			return true;
+		}
+	return false;
+}
+
+/* A block for one more, which `live` counts already: a bigger one unless it is graves that fill this one. */
 static void renew(struct fl_k8s_table *t)
 {
 	struct fl_k8s_slots *old = t->now;
 	uint32_t cap = SMALLEST;
-	while (13ull * cap < 16ull * (t->live + 1))
+	while (13ull * cap < 16ull * t->live)
 		cap *= 2;
 	struct fl_k8s_slots *s = slots_new(cap);
 	for (uint32_t i = 0; old && i <= old->mask; i++) {
@@ -39,7 +50,7 @@ static void renew(struct fl_k8s_table *t)
 		if (old->ptr[i])
 			put(s, old->hash[i], old->ptr[i]);
 	}
-	t->used = t->live;
+	t->used = t->live - 1;
 	fl_rcu_set(&t->now, s);
 	if (old)
 		fl_rcu_free_later(t->bin, old, bytes_of(old->mask + 1));
@@ -47,11 +58,14 @@ static void renew(struct fl_k8s_table *t)
 
 void fl_k8s_table_add(struct fl_k8s_table *t, uint32_t hash, void *v)
 {
+	bool back = t->live < t->used && put_back(t->now, hash, v);
+	t->live++;
+	if (back)
+		return;
 	if (!t->now || 8ull * (t->used + 1) > 7ull * (t->now->mask + 1ull))
 		renew(t);
 	put(t->now, hash, v);
 	t->used++;
-	t->live++;
 }
 
 void fl_k8s_table_set(struct fl_k8s_table *t, const struct fl_k8s_probe *p, void *v)

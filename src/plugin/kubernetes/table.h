@@ -2,7 +2,8 @@
  *
  * A slot's hash is written once, behind its pointer, and never changes while the block lives: a reader that sees the hash sees
  * the pointer. What is removed leaves a grave (hash without pointer). A pointer may be replaced in its slot by one that belongs
- * under the same hash. When graves and pointers fill 7/8 of a block, the writer makes a new one, publishes it, and the old one is
+ * under the same hash, and a grave is filled by the next of its hash: a search that met an object, and was held up while that went
+ * and came back, does not meet it again further on. When graves and pointers fill 7/8 of a block, the writer makes a new one, publishes it, and the old one is
  * freed through the bin. Hashes are kept, so that a rehash looks at no object. */
 #pragma once
 #include "base/rcu.h"
