@@ -20,6 +20,32 @@ void fl_http_field(struct fl_http_head *head, struct fl_str name, struct fl_str 
 	}
 }
 
+bool fl_http_length(struct fl_str value, uint64_t *n)
+{
+	int64_t v;
+	if (!value.n || value.p[0] < '0' || fl_parse_int(value, 0, INT64_MAX, &v))      /* digits, and no sign */
+		return false;
+	*n = (uint64_t)v;
+	return true;
+}
+
+bool fl_http_chunk(struct fl_str line, bool whole, uint64_t *size)
+{
+	size_t i = 0;
+	for (*size = 0; i < line.n; i++) {
+		uint8_t c = fl_lower((uint8_t)line.p[i]);
+		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		if (digit < 0)
+			break;
+		*size = *size << 4 | (unsigned)digit;
+	}
+	if (!i || i > 16 || *size > INT64_MAX)
+		return false;
+	while (i < line.n && (line.p[i] == ' ' || line.p[i] == '\t'))
+		i++;
+	return i < line.n ? line.p[i] == ';' : whole;
+}
+
 /* "HTTP/1.1 200 OK" */
 static bool status_line(struct fl_http1 *h, struct fl_str s)
 {
@@ -35,7 +61,7 @@ static bool status_line(struct fl_http1 *h, struct fl_str s)
 static bool field(struct fl_http1 *h, struct fl_str s)
 {
 	struct fl_str name, value = fl_str_trim(fl_str_cut(s, ':', &name));
-	int64_t n;
+	uint64_t n;
 	if (!name.n || name.n == s.n || name.p[name.n - 1] == ' ')
 		return false;
 	if (fl_str_ieq(name, FL_STR("transfer-encoding"))) {
@@ -43,10 +69,10 @@ static bool field(struct fl_http1 *h, struct fl_str s)
 		return h->chunked;
 	}
 	if (fl_str_ieq(name, FL_STR("content-length"))) {
-		if (!value.n || value.p[0] == '+' || fl_parse_int(value, 0, INT64_MAX, &n) || (h->sized && h->left != (uint64_t)n))
+		if (!fl_http_length(value, &n) || (h->sized && h->left != n))
 			return false;
 		h->sized = true;
-		h->left = (uint64_t)n;
+		h->left = n;
 		return true;
 	}
 	if (fl_str_ieq(name, FL_STR("connection")) && fl_str_ieq(value, FL_STR("close")))
@@ -76,33 +102,13 @@ static enum fl_http1_event head_end(struct fl_http1 *h)
 	return FL_HTTP1_HEAD;
 }
 
-static bool chunk_size(struct fl_http1 *h, struct fl_str s)
-{
-	size_t i = 0;
-	uint64_t size = 0;
-	for (; i < s.n; i++) {
-		uint8_t c = fl_lower((uint8_t)s.p[i]);
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-		if (digit < 0)
-			break;
-		if (size >> 59)
-			return false;
-		size = size << 4 | (unsigned)digit;
-	}
-	if (!i || (i < s.n && s.p[i] != ';' && s.p[i] != ' ' && s.p[i] != '\t'))
-		return false;
-	h->left = size;
-	h->state = size ? CHUNK : TRAILER;
-	return true;
-}
-
 /* A whole line is there. */
 static enum fl_http1_event line(struct fl_http1 *h)
 {
 	if (h->line_n && h->line_n <= sizeof h->line && h->line[h->line_n - 1] == '\r')
 		h->line_n--;
 	struct fl_str s = { h->line, h->line_n < sizeof h->line ? h->line_n : sizeof h->line };
-	bool ok = true;
+	bool ok = true, whole = h->line_n <= sizeof h->line;
 	h->line_n = 0;
 	switch (h->state) {
 	case STATUS:
@@ -117,7 +123,8 @@ static enum fl_http1_event line(struct fl_http1 *h)
 		ok = field(h, s);
 		break;
 	case CHUNK_SIZE:
-		ok = chunk_size(h, s);
+		ok = fl_http_chunk(s, whole, &h->left);
+		h->state = h->left ? CHUNK : TRAILER;
 		h->head_bytes = 0;
 		break;
 	case CHUNK_END:

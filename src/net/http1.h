@@ -36,3 +36,8 @@ bool fl_http1_closed(const struct fl_http1 *h);
 
 /* One header field into head, for either version; name in any case. */
 void fl_http_field(struct fl_http_head *head, struct fl_str name, struct fl_str value);
+
+/* What a Content-Length says; false: no number. */
+bool fl_http_length(struct fl_str value, uint64_t *n);
+/* The size before a chunk, of its line without the line end; whole: nothing of that was cut off. False: it is none. */
+bool fl_http_chunk(struct fl_str line, bool whole, uint64_t *size);

@@ -1,5 +1,6 @@
 /* Requests as RFC 9112 has them, bare line feeds included, refused in the words of Go's net/http. */
 #include "net/web_int.h"
+#include "net/http1.h"
 #include "base/mem.h"
 #include <stdlib.h>
 
@@ -82,14 +83,14 @@ struct seen { unsigned hosts, fields; bool length; };
 /* The fields that say where the message ends, and how it goes on. */
 static bool framing(struct fl_web_h1 *h, struct fl_str name, struct fl_str value, struct seen *seen)
 {
-	int64_t n;
+	uint64_t n;
 	if (fl_str_ieq(name, FL_STR("host"))) {
 		seen->hosts++;
 	} else if (fl_str_ieq(name, FL_STR("content-length"))) {
-		if (!value.n || value.p[0] == '+' || fl_parse_int(value, 0, INT64_MAX, &n) || (seen->length && h->left != (uint64_t)n))
+		if (!fl_http_length(value, &n) || (seen->length && h->left != n))
 			return bad(h, 400, "invalid Content-Length"), false;
 		seen->length = true;
-		h->left = (uint64_t)n;
+		h->left = n;
 	} else if (fl_str_ieq(name, FL_STR("transfer-encoding"))) {
 		if (h->chunked || !fl_str_ieq(value, FL_STR("chunked")))
 			return bad(h, 501, "Unsupported transfer encoding"), false;
@@ -136,7 +137,7 @@ static void head_end(struct fl_web_h1 *h, size_t n)
 	}
 	if (seen.hosts != 1 && !h->http10)
 		bad(h, 400, seen.hosts ? "too many Host headers" : "missing required Host header");
-	else if (h->chunked && seen.length)     /* two lengths: nobody knows where the next request begins */
+	else if (h->chunked && (seen.length || h->http10))      /* two lengths, or none (RFC 9112 §6.1): where does the next request begin? */
 		bad(h, 400, NULL);
 	else
 		h->state = h->chunked ? FL_H1_CHUNK_SIZE : h->left ? FL_H1_SIZED : FL_H1_DONE;
@@ -188,21 +189,10 @@ static void keep_body(struct fl_web_h1 *h, const uint8_t *p, size_t n)
 
 static bool chunk_size(struct fl_web_h1 *h)
 {
-	uint64_t size = 0;
-	unsigned i = 0;
-	for (; i < h->line_n && i < sizeof h->line; i++) {
-		uint8_t c = fl_lower((uint8_t)h->line[i]);
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-		if (digit < 0)
-			break;
-		if (size >> 59)
-			return false;
-		size = size << 4 | (unsigned)digit;
-	}
-	if (!i || (i < h->line_n && i < sizeof h->line && !strchr("; \t\r", h->line[i])))
+	bool whole = h->line_n <= sizeof h->line;
+	if (!fl_http_chunk((struct fl_str){ h->line, whole ? h->line_n : sizeof h->line }, whole, &h->left))
 		return false;
-	h->left = size;
-	h->state = size ? FL_H1_CHUNK : FL_H1_TRAILER;
+	h->state = h->left ? FL_H1_CHUNK : FL_H1_TRAILER;
 	return true;
 }
 

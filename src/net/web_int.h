@@ -33,6 +33,7 @@ struct fl_web_conn {
 	struct fl_web_stream *first;    /* in work or under way */
 	unsigned nstreams;
 	/* HTTP/2 */
+	size_t heads;                   /* of its streams' malloc'd targets */
 	void *h2;                       /* nghttp2_session; NULL: HTTP/1.1 */
 	unsigned noise;                 /* frames that led nowhere since the last request */
 	uint64_t reset_ns; double resets;       /* a bucket: when, how full */
@@ -56,7 +57,7 @@ struct fl_web_stream {
 	unsigned head_n, nfields;
 	bool refused;                   /* its header was too large */
 	char *target;                   /* malloc'd when it is longer than text[] */
-	size_t target_n, target_cap;
+	size_t target_n;
 	uint8_t *in; size_t in_cap;     /* the body of the request */
 	size_t held;                    /* of it, not given back to the windows */
 	uint8_t *out; size_t out_n, out_at;     /* the body of the answer */

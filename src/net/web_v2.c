@@ -57,7 +57,14 @@ static void keep(struct fl_str *to, char *room, size_t cap, const uint8_t *p, si
 
 static void keep_target(struct fl_web_stream *s, const uint8_t *p, size_t n)
 {
-	char *to = n > sizeof s->text ? (s->target = malloc(n)) : s->text;
+	bool large = n > sizeof s->text;
+	if (large && s->wc->heads + n > FL_WEB_HEADS) {
+		s->refused = true;
+		return;
+	}
+	char *to = large ? (s->target = malloc(n)) : s->text;
+	if (s->target)
+		s->wc->heads += s->target_n = n;
 	if (to)
 		s->r.target = (struct fl_str){ memcpy(to, p, n), n };
 }
@@ -127,12 +134,10 @@ static void refuse_head(struct fl_web_conn *wc, struct fl_web_stream *s)
 	nghttp2_submit_response(wc->h2, s->id, &nv, 1, NULL);
 }
 
-/* Resets of what was in work cost us that work: they come out of a bucket. */
-static void count_reset(struct fl_web_conn *wc, const struct fl_web_stream *s)
+/* Resets cost us work: they come out of a bucket. */
+static void count_reset(struct fl_web_conn *wc)
 {
 	uint64_t now = fl_loop_now(wc->web->loop);
-	if (s && s->at == FL_WEB_WORKING)
-		fl_web_count(&wc->web->stats->resets);
 	wc->resets -= (double)(now - wc->reset_ns) / (double)FL_SEC * RESETS_S;
 	wc->resets = (wc->resets < 0 ? 0 : wc->resets) + 1;
 	wc->reset_ns = now;
@@ -145,8 +150,8 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 	struct fl_web_conn *wc = arg;
 	struct fl_web_stream *s = f->hd.stream_id ? stream_of(h2, f->hd.stream_id) : NULL;
 	bool request = f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA;
-	if (f->hd.type == NGHTTP2_RST_STREAM)
-		count_reset(wc, s);
+	if (f->hd.type == NGHTTP2_RST_STREAM && (!s || s->at != FL_WEB_WORKING))        /* else on_close() counts it */
+		count_reset(wc);
 	if (f->hd.type == NGHTTP2_SETTINGS)     /* it speaks HTTP/2: from now on it may be idle */
 		wc->begun_ns = 0;
 	if (!request || (f->hd.type == NGHTTP2_DATA && !f->hd.length && !(f->hd.flags & NGHTTP2_FLAG_END_STREAM)))
@@ -164,9 +169,13 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 static int on_close(nghttp2_session *h2, int32_t id, uint32_t code, void *arg)
 {
 	struct fl_web_stream *s = stream_of(h2, id);
-	(void)code, (void)arg;
+	(void)code;
 	if (!s)
 		return 0;
+	if (s->at == FL_WEB_WORKING) {          /* by the peer, or by us because of a frame that it sent: the work is for nothing either way */
+		fl_web_count(&s->wc->web->stats->resets);
+		count_reset(arg);
+	}
 	nghttp2_session_set_stream_user_data(h2, id, NULL);
 	if (s->held)
 		nghttp2_session_consume_connection(h2, s->held);

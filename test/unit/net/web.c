@@ -243,6 +243,12 @@ static void test_v1_refusals(void **state)
 		{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501 },
 		{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", 400 },
 		{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400 }, { "\x16\x03\x01\n\n", 400 },
+		/* where two readers could see two lengths */
+		{ "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -0\r\n\r\n", 400 },
+		{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000000000000000000000000005\r\n", 400 },
+		{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\rx\r\n", 400 },
+		{ "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5 x\r\n", 400 },
+		{ "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
 	};
 	for (size_t i = 0; i < FL_COUNT(rows); i++) {
 		int fd = dial();
@@ -587,6 +593,31 @@ static void test_v2_rapid_reset(void **state)
 	close(fd);
 }
 
+/* The same at the server's expense: frames that make it reset the stream ("MadeYouReset"). */
+static void test_v2_made_to_reset(void **state)
+{
+	(void)state;
+	int fd = dial();
+	nghttp2_session *s = h2(65535);
+	pump(s, fd);
+	for (int i = 0; i < 1000 && !goaway; i++) {
+		int32_t id = request(s, "/wait", NULL);
+		if (id < 0)
+			break;
+		pump(s, fd);
+		const uint8_t wide[] = { 0, 0, 4, 8, 0, 0, 0, (uint8_t)(id >> 8), (uint8_t)id, 0x7f, 0xff, 0xff, 0xff };    /* its window: too far */
+		send(fd, wide, sizeof wide, MSG_NOSIGNAL);
+		pump(s, fd);
+		ngot = 0;
+	}
+	assert_true(goaway);
+	assert_int_equal(goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+	assert_int_equal(nwaiting, 0);
+	assert_true(requests <= 300);
+	nghttp2_session_del(s);
+	close(fd);
+}
+
 static void test_v2_noise(void **state)
 {
 	(void)state;
@@ -649,6 +680,35 @@ static void test_v2_large_header(void **state)
 	close(fd);
 }
 
+/* Each header may be large, but not those of all streams: the peer would keep so much of our memory. */
+static void test_v2_many_large_headers(void **state)
+{
+	(void)state;
+	static char path[12 * 1024];
+	memset(path, 'p', sizeof path - 1);
+	path[0] = '/';
+	const struct fl_web_conf conf = { .max_streams = 100, .prior = true };
+	fl_web_configure(web, &conf);
+	struct body open = { NULL, 100, true };
+	int fd = dial();
+	nghttp2_session *s = h2(65535);
+	pump(s, fd);
+	for (int i = 0; i < 21; i++) {          /* within what a connection may have */
+		request(s, path, &open);
+		pump(s, fd);
+	}
+	assert_int_equal(stats.large, 0);
+	int32_t id = request(s, path, NULL);
+	pump(s, fd);
+	assert_int_equal(got[slot(id)].status, 431);
+	assert_int_equal(stats.large, 1);
+	id = request(s, "/", NULL);
+	pump(s, fd);
+	assert_int_equal(got[slot(id)].status, 200);
+	nghttp2_session_del(s);
+	close(fd);
+}
+
 /* A connection that ends under its requests, and a listener that goes under its connections. */
 static void test_v2_ends(void **state)
 {
@@ -691,8 +751,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T1(test_v1), T1(test_v1_pipeline), T1(test_v1_refusals), T1(test_v1_bounds), T1(test_v1_time), T1(test_share), T1(test_half_closed),
-		T2(test_v2), T2(test_v2_windows), T2(test_v2_streams), T2(test_v2_rapid_reset), T2(test_v2_noise), T2(test_v2_time),
-		T2(test_v2_large_header), T2(test_v2_ends),
+		T2(test_v2), T2(test_v2_windows), T2(test_v2_streams), T2(test_v2_rapid_reset), T2(test_v2_made_to_reset), T2(test_v2_noise), T2(test_v2_time),
+		T2(test_v2_large_header), T2(test_v2_many_large_headers), T2(test_v2_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
