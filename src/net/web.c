@@ -63,8 +63,8 @@ void fl_web_stream_drop(struct fl_web_stream *s)
 	if (s->next)
 		s->next->prev = s->prev;
 	wc->nstreams--;
-	wc->heads -= s->target_n;
 	wc->quiet_ns = fl_loop_now(wc->web->loop);
+	wc->memory -= s->target_n + (s->out_n - s->out_at);
 	if (s->at == FL_WEB_WORKING)
 		wc->web->ops->gone(&s->r);
 	if (s->at != FL_WEB_COMING)

@@ -4,14 +4,15 @@
  *   accept → (TLS) → which version? ALPN, else the listener's → [request] → request() … fl_web_answer() → …
  *                                                                 └ gone(): reset, closed, timed out
  *
- * What a stranger may cost is bounded: FL_WEB_HEAD of a header, FL_WEB_BODY of a body, FL_WEB_WINDOW of bodies and FL_WEB_HEADS of long
- * paths that a connection has under way, max_streams requests at once; read_ns for a whole request, write_ns for a peer to take an answer, idle_ns between
- * requests (of the listener, see net/tcp.h); a peer that resets what it asked, or sends frames that lead nowhere, is sent away
- * (ENHANCE_YOUR_CALM). All of that is counted. Allocates for each connection and request. One thread's. */
+ * What a stranger may cost is bounded: FL_WEB_HEAD of a header, FL_WEB_BODY of a body, FL_WEB_WINDOW of bodies that a connection has under
+ * way, FL_WEB_MEMORY of long targets and of answers that it does not take, max_streams requests at once; read_ns for a whole request,
+ * write_ns for a peer to take an answer, idle_ns between requests (of the listener, see net/tcp.h); a peer that resets what it asked, or
+ * sends frames that lead nowhere, is sent away (ENHANCE_YOUR_CALM). All of that is counted. Allocates for each connection and request. One
+ * thread's. */
 #pragma once
 #include "net/tcp.h"
 
-enum { FL_WEB_HEAD = 16 * 1024, FL_WEB_BODY = 65535 + 4 + 5, FL_WEB_WINDOW = 128 * 1024, FL_WEB_HEADS = 256 * 1024 };
+enum { FL_WEB_HEAD = 16 * 1024, FL_WEB_BODY = 65535 + 4 + 5, FL_WEB_WINDOW = 128 * 1024, FL_WEB_MEMORY = 1024 * 1024 };
 
 struct fl_web_req {
 	struct fl_conn *conn;
@@ -32,7 +33,7 @@ struct fl_web_field { struct fl_str name, value; };     /* names in lower case; 
 struct fl_web_stats {
 	uint64_t requests;
 	uint64_t slow;                  /* not whole in read_ns, or its answer not taken in write_ns */
-	uint64_t large;                 /* header beyond FL_WEB_HEAD, paths beyond FL_WEB_HEADS, or no HTTP at all */
+	uint64_t large;                 /* header beyond FL_WEB_HEAD, paths beyond FL_WEB_MEMORY, or no HTTP at all */
 	uint64_t resets;                /* of what was in work: by the peer, or for a wrong frame of its */
 	uint64_t calmed;                /* connections sent away */
 };

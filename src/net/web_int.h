@@ -32,8 +32,8 @@ struct fl_web_conn {
 	uint64_t quiet_ns;              /* since then no request is in work */
 	struct fl_web_stream *first;    /* in work or under way */
 	unsigned nstreams;
+	size_t memory;                  /* of long targets, and of answers that were not taken yet */
 	/* HTTP/2 */
-	size_t heads;                   /* of its streams' malloc'd targets */
 	void *h2;                       /* nghttp2_session; NULL: HTTP/1.1 */
 	unsigned noise;                 /* frames that led nowhere since the last request */
 	uint64_t reset_ns; double resets;       /* a bucket: when, how full */

@@ -1,5 +1,6 @@
 /* HTTP/2, by nghttp2. Bytes go in through fl_web_v2_bytes(), frames that wait come out where the outermost call ends, many in one piece. The
- * windows of what clients send open only when a request is answered: a connection never has more than FL_WEB_WINDOW under way. */
+ * windows of what clients send open only when a request is answered: a connection never has more than FL_WEB_WINDOW under way. (Many
+ * large bodies at once that fill it before one of them is whole stand still, until read_ns ends them.) */
 #include "net/web_int.h"
 #include "base/mem.h"
 #include <nghttp2/nghttp2.h>
@@ -58,13 +59,10 @@ static void keep(struct fl_str *to, char *room, size_t cap, const uint8_t *p, si
 static void keep_target(struct fl_web_stream *s, const uint8_t *p, size_t n)
 {
 	bool large = n > sizeof s->text;
-	if (large && s->wc->heads + n > FL_WEB_HEADS) {
-		s->refused = true;
-		return;
-	}
-	char *to = large ? (s->target = malloc(n)) : s->text;
-	if (s->target)
-		s->wc->heads += s->target_n = n;
+	s->refused = s->refused || (large && s->wc->memory + n > FL_WEB_MEMORY);
+	char *to = s->refused ? NULL : large ? (s->target = malloc(n)) : s->text;
+	if (to && large)
+		s->wc->memory += s->target_n = n;
 	if (to)
 		s->r.target = (struct fl_str){ memcpy(to, p, n), n };
 }
@@ -243,6 +241,7 @@ static ssize_t read_body(nghttp2_session *h2, int32_t id, uint8_t *to, size_t n,
 	n = n < s->out_n - s->out_at ? n : s->out_n - s->out_at;
 	fl_put_bytes(to, s->out + s->out_at, n);
 	s->out_at += n;
+	s->wc->memory -= n;
 	s->since_ns = fl_loop_now(s->wc->web->loop);
 	if (s->out_at < s->out_n)
 		return (ssize_t)n;
@@ -286,13 +285,17 @@ void fl_web_v2_answer(struct fl_web_stream *s, int status, const struct fl_web_f
 	nv[k++] = pair(FL_STR("date"), (struct fl_str){ date, fl_web_date(wc->web->loop, date) });
 	nghttp2_session_consume(wc->h2, s->id, s->held);        /* the request's body makes room for others */
 	s->held = 0;
-	bool no_body = !n || fl_str_is(s->r.method, "HEAD");
-	if (!no_body && !(s->out = malloc(n))) {
-		nghttp2_submit_rst_stream(wc->h2, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+	bool no_body = !n || fl_str_is(s->r.method, "HEAD"), full = !no_body && wc->memory + n > FL_WEB_MEMORY;
+	if (full)                               /* it asks, and takes nothing */
+		fl_web_count(&wc->web->stats->slow);
+	if (full || (!no_body && !(s->out = malloc(n)))) {
+		nghttp2_submit_rst_stream(wc->h2, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_ENHANCE_YOUR_CALM);
 		return;
 	}
-	if (!no_body)
+	if (!no_body) {
 		memcpy(s->out, body, s->out_n = n);
+		wc->memory += n;
+	}
 	keep_trailers(s, trailer, nt);
 	free(s->in);
 	s->in = NULL;

@@ -360,7 +360,7 @@ static void test_half_closed(void **state)
 
 /* ---- HTTP/2 ---- */
 
-static struct { int32_t id; int status; char body[64]; size_t n, trailers; bool end; uint32_t reset; } got[128];
+static struct { int32_t id; int status; char body[64]; size_t n, trailers; bool end; uint32_t reset; } got[256];
 static unsigned ngot;
 static bool goaway;
 static uint32_t goaway_code;
@@ -659,6 +659,48 @@ static void test_v2_time(void **state)
 	close(mute);
 }
 
+/* Large answers that nobody takes, and long targets of requests that do not end: a connection holds so much, and no more. */
+static void test_v2_memory(void **state)
+{
+	(void)state;
+	static char path[12000];
+	static struct body big[9];
+	unsigned calm = 0, served = 0;
+	int fd = dial();
+	nghttp2_session *s = h2(10);
+	pump(s, fd);
+	for (int i = 0; i < 9; i++) {
+		big[i] = (struct body){ NULL, 50000, false };
+		request(s, "/x", &big[i]);
+		pump(s, fd);                    /* it stays open: the client's window is shut */
+	}
+	for (int i = 0; i < 9; i++) {
+		request(s, "/wait", NULL);
+		pump(s, fd);
+		while (nwaiting)
+			fl_web_answer(waiting[--nwaiting], 200, NULL, 0, in, 600000, NULL, 0);
+		pump(s, fd);
+	}
+	for (unsigned i = 0; i < ngot; i++)
+		calm += got[i].end && got[i].reset == NGHTTP2_ENHANCE_YOUR_CALM;
+	assert_int_equal(calm, 9);
+	assert_int_equal(stats.slow, 9);
+	nghttp2_session_del(s);
+	hang_up(fd);
+	fd = dial();
+	s = h2(65535);
+	memset(path, 'p', sizeof path - 1);
+	path[0] = '/';
+	for (int k = 0; k < 200; k++)
+		assert_true(request(s, path, NULL) > 0);
+	pump(s, fd);
+	for (unsigned i = 0; i < ngot; i++)
+		served += got[i].status == 200;
+	assert_int_equal(served, ngot);         /* what ends is given back */
+	nghttp2_session_del(s);
+	close(fd);
+}
+
 static void test_v2_large_header(void **state)
 {
 	(void)state;
@@ -693,7 +735,7 @@ static void test_v2_many_large_headers(void **state)
 	int fd = dial();
 	nghttp2_session *s = h2(65535);
 	pump(s, fd);
-	for (int i = 0; i < 21; i++) {          /* within what a connection may have */
+	for (int i = 0; i < 85; i++) {          /* within what a connection may have */
 		request(s, path, &open);
 		pump(s, fd);
 	}
@@ -751,7 +793,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T1(test_v1), T1(test_v1_pipeline), T1(test_v1_refusals), T1(test_v1_bounds), T1(test_v1_time), T1(test_share), T1(test_half_closed),
-		T2(test_v2), T2(test_v2_windows), T2(test_v2_streams), T2(test_v2_rapid_reset), T2(test_v2_made_to_reset), T2(test_v2_noise), T2(test_v2_time),
+		T2(test_v2), T2(test_v2_windows), T2(test_v2_streams), T2(test_v2_rapid_reset), T2(test_v2_made_to_reset), T2(test_v2_noise), T2(test_v2_time), T2(test_v2_memory),
 		T2(test_v2_large_header), T2(test_v2_many_large_headers), T2(test_v2_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
