@@ -17,7 +17,7 @@ static struct fl_listener *listener_of(struct fl_quic_listener *q) { return (str
 static void count(struct fl_listener *l, unsigned status)
 {
 	static const uint8_t cell[] = { [FL_DOQ_OK] = 0, [FL_DOQ_INTERNAL] = 1, [FL_DOQ_PROTOCOL] = 2, [FL_DOQ_EXCESS] = 3 };
-	fl_grid_add(l->group->doq, l->shard->sh.id, status < FL_COUNT(cell) ? cell[status] : 1, 1);
+	fl_grid_add(l->doq, l->shard->sh.id, status < FL_COUNT(cell) ? cell[status] : 1, 1);
 }
 
 /* ---- queries ---- */
@@ -97,6 +97,7 @@ void fl_doq_ready(struct fl_io *io, uint32_t events)
 void fl_doq_settings(struct fl_listener *l, const struct fl_group *g)
 {
 	unsigned shards = l->shard->server->process.shards;
+	l->doq = g->doq;
 	l->quic.conf = (struct fl_quic_conf){ .read_ns = l->tcp.read_ns, .idle_ns = l->tcp.idle_ns, .max_streams = g->max_streams,
 					      .max_conns = g->max_conns, .workers = g->workers / shards + (g->workers % shards != 0) };
 }

@@ -16,6 +16,7 @@ struct fl_listener {
 	struct fl_io udp;               /* fd -1: the scheme is not served by UDP */
 	struct fl_tcp_listener tcp;
 	struct fl_quic_listener quic;   /* has the socket of udp */
+	struct fl_grid *doq;            /* of its group, which connections of a removed listener outlive */
 	bool by_quic;
 	bool wildcard, removed;
 	bool secret;                    /* encrypted: who asks with padding is answered with padding */

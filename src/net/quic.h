@@ -19,7 +19,7 @@ enum { FL_QUIC_CONNS = 4096,            /* of a shard, whatever the configuratio
        FL_QUIC_CLIENT = 1024,           /* of one client (IPv4 address, IPv6 /64) on a shard */
        FL_QUIC_RETRY_AT = 32,           /* handshakes under way on a shard before addresses must be proved */
        FL_QUIC_HALF = 512,              /* handshakes under way before new ones are dropped */
-       FL_QUIC_ROOM = 64 };
+       FL_QUIC_ROOM = 64, FL_QUIC_DRAIN_S = 5 };
 
 struct fl_quic;
 struct fl_quic_stream;
@@ -80,9 +80,11 @@ struct fl_quic_listener {
 	struct fl_quic_streams waiting; /* for a worker */
 	unsigned conns, working;
 	bool closed;
+	struct fl_timer drain;          /* closed: when those that are left end, answered or not */
 };
 void fl_quic_listen(struct fl_quic *q, struct fl_quic_listener *li);
-/* No new connections and queries; those that idle close at once, the others with their last answer. Datagrams are still to be given. */
+/* No new connections and queries; those that idle close at once, the others with their last answer, or after FL_QUIC_DRAIN_S. Datagrams are
+ * still to be given: while its socket is open, the kernel goes on sending it newcomers; a listener with the same `total` takes them. */
 void fl_quic_unlisten(struct fl_quic_listener *li);
 
 void fl_quic_datagram(struct fl_quic_listener *li, const struct fl_udp_in *in);

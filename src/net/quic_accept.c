@@ -190,13 +190,23 @@ static bool admitted(struct fl_quic_listener *li, const struct fl_udp_in *in, co
 	return false;
 }
 
-static void newcomer(struct fl_quic_listener *li, const struct fl_udp_in *in, const ngtcp2_path *path)
+/* Who serves li's address now: another one, when li is closed. NULL: nobody. */
+static struct fl_quic_listener *heir(struct fl_quic_listener *li)
 {
-	struct fl_quic *q = li->quic;
+	struct fl_quic_listener *o = li->closed ? li->quic->listeners : li;
+	while (o && (o->closed || o->total != li->total))
+		o = o->next;
+	return o;
+}
+
+static void newcomer(struct fl_quic_listener *old, const struct fl_udp_in *in, const ngtcp2_path *path)
+{
+	struct fl_quic_listener *li = heir(old);
+	struct fl_quic *q = old->quic;
 	ngtcp2_pkt_hd hd;
 	ngtcp2_cid odcid;
 	size_t ntoken;
-	if (in->n < INITIAL_MIN || ngtcp2_accept(&hd, in->bytes, in->n) || li->closed) {
+	if (in->n < INITIAL_MIN || ngtcp2_accept(&hd, in->bytes, in->n) || !li) {
 		fl_quic_count(&q->stats.garbage, 1);
 		return;
 	}
@@ -240,7 +250,7 @@ void fl_quic_datagram(struct fl_quic_listener *li, const struct fl_udp_in *in)
 	}
 	struct fl_quic_id *e = find(q, vc.dcid, vc.dcidlen);
 	path_of(&ps, &in->way);
-	if (e && e->peer->li == li)
+	if (e && e->peer->li->total == li->total)
 		fl_quic_feed(e->peer, &ps.path, in->bytes, in->n);
 	else if (in->bytes[0] & 0x80)
 		newcomer(li, in, &ps.path);

@@ -58,6 +58,7 @@ static void gone_listener(struct fl_quic_listener *li)
 	if (!*at)
 		return;
 	*at = li->next;
+	fl_timer_clear(li->quic->loop, &li->drain);
 	if (li->on_gone)
 		li->on_gone(li);
 }
@@ -447,10 +448,11 @@ struct fl_quic *fl_quic_create(struct fl_loop *l, struct fl_udp *u, const struct
 	return q;
 }
 
+/* The listener may go with the last of them. */
 static void close_all(struct fl_quic_listener *li)
 {
-	while (li->first) {
-		struct fl_quic_peer *p = li->first;
+	for (struct fl_quic_peer *p = li->first, *next; p; p = next) {
+		next = p->next;
 		fl_quic_conn_close(&p->c, true, FL_DOQ_NO_ERROR, "");
 		fl_quic_conn_write(&p->c);
 		end(p);
@@ -465,6 +467,7 @@ void fl_quic_destroy(struct fl_quic *q)
 		next = li->next;
 		li->closed = true;
 		li->on_gone = NULL;
+		fl_timer_clear(q->loop, &li->drain);
 		close_all(li);
 	}
 	fl_udp_flush(q->udp);
@@ -491,9 +494,17 @@ void fl_quic_listen(struct fl_quic *q, struct fl_quic_listener *li)
 	q->listeners = li;
 }
 
+static void drained(struct fl_timer *t)
+{
+	struct fl_quic_listener *li = (struct fl_quic_listener *)((char *)t - offsetof(struct fl_quic_listener, drain));
+	close_all(li);
+}
+
 void fl_quic_unlisten(struct fl_quic_listener *li)
 {
 	li->closed = true;
+	li->drain.fn = drained;
+	fl_timer_set(li->quic->loop, &li->drain, fl_loop_now(li->quic->loop) + FL_QUIC_DRAIN_S * FL_SEC);
 	for (struct fl_quic_peer *p = li->first; p; p = p->next)
 		dirty(p);
 	gone_listener(li);

@@ -421,6 +421,44 @@ static void test_drain(void **state)
 	assert_int_equal(fl_quic_stats(quic).open, 0);
 }
 
+static unsigned listeners_gone;
+static void on_listener_gone(struct fl_quic_listener *l)
+{
+	(void)l;
+	listeners_gone++;
+}
+
+/* It waits for its last answers, but not for ever; whoever comes meanwhile to the old socket is served by the new listener of the address. */
+static void test_closed_listener(void **state)
+{
+	static struct fl_quic_listener next;
+	(void)state;
+	next = li;
+	next.quic = NULL;
+	next.first = NULL;
+	listeners_gone = 0;
+	li.on_gone = on_listener_gone;
+	hold = true;
+	assert_int_equal(start(0), 0);
+	run(FL_SEC);
+	fl_quic_unlisten(&li);
+	fl_quic_listen(quic, &next);
+	struct fl_quic_client *was = client;
+	client = fl_quic_client_create(loop, &conf);
+	hold = false;
+	assert_int_equal(start(1), 0);
+	run(FL_SEC);
+	answered(1, 2);
+	assert_int_equal(next.conns, 1);
+	assert_int_equal(listeners_gone, 0);
+	fl_quic_client_destroy(client);
+	client = was;
+	run(5 * FL_SEC);
+	assert_int_equal(listeners_gone, 1);
+	assert_int_equal(ngone, 1);             /* the query that was held */
+	assert_int_equal(ask[0].done, 1);
+}
+
 /* Spoofed Initials: beyond a few that are under way, addresses must be proved, and those that cannot stay out. */
 static uint8_t initial[1200];
 static size_t ninitial;
@@ -536,7 +574,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_ask), T(test_many), T(test_large), T(test_loss), T(test_reorder), T(test_damage), T(test_silence), T(test_refused),
 		T(test_untrusted), T(test_wrong_name), T(test_resume), T(test_cancel), T(test_refuse), T(test_protocol_error),
-		T(test_server_restart), T(test_vanished), T(test_max_conns), T(test_workers), T(test_drain), T(test_flood), T(test_replayed_initial),
+		T(test_server_restart), T(test_vanished), T(test_max_conns), T(test_workers), T(test_drain), T(test_closed_listener), T(test_flood), T(test_replayed_initial),
 		T(test_garbage), T(test_version),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
