@@ -182,7 +182,7 @@ static bool admitted(struct fl_quic_listener *li, const struct fl_udp_in *in, co
 {
 	struct fl_quic *q = li->quic;
 	bool full = q->conns >= FL_QUIC_CONNS || (li->conf.max_conns && __atomic_load_n(li->total, __ATOMIC_RELAXED) >= li->conf.max_conns);
-	bool crowd = q->clients[fl_quic_client_of(&in->way)] >= FL_QUIC_CLIENT;
+	bool crowd = q->clients[fl_quic_client_of(&in->way)].conns >= FL_QUIC_CLIENT;
 	if (!full && !crowd)
 		return true;
 	fl_quic_count(full ? &q->stats.refused : &q->stats.crowded, 1);

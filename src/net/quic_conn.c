@@ -242,13 +242,13 @@ static void timer_due(struct fl_timer *t)
 	c->side->expired(c);
 }
 
-void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_side *side, struct fl_quic_budget *all)
+void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_side *side, struct fl_quic_budget *of)
 {
 	c->loop = l;
 	c->side = side;
 	c->timer.fn = timer_due;
 	c->ref.get_conn = native;
-	fl_quic_mem_init(&c->mem, FL_QUIC_MEMORY, all);
+	fl_quic_mem_init(&c->mem, FL_QUIC_MEMORY, of);
 }
 
 void fl_quic_defaults(const struct fl_quic_conn *c, ngtcp2_settings *s, ngtcp2_transport_params *p)

@@ -4,7 +4,7 @@
  * ngtcp2 calls back in the middle of its work, and must not be called again then for reading, writing or deleting. So callbacks only note
  * what is to happen (`close`, `ready`); fl_quic_conn_write() and the side's own code do it when ngtcp2 has returned.
  *
- * Memory: everything of a connection but GnuTLS's session is counted in its fl_quic_mem, and refused beyond its limit or its owner's:
+ * Memory: everything of a connection but GnuTLS's session is counted in its fl_quic_mem, and refused beyond its limit or those above it:
  * ngtcp2 then fails with NOMEM, and the connection ends. One thread's. */
 #pragma once
 #include "base/err.h"
@@ -20,9 +20,10 @@ enum { FL_QUIC_DATAGRAM = 1452, FL_QUIC_CID = 16, FL_QUIC_BURST = 32, FL_QUIC_WI
 
 /* ---- memory (quic_mem.c) ---- */
 
-struct fl_quic_budget { size_t used, limit; };          /* of all connections of one owner */
-struct fl_quic_mem { ngtcp2_mem ng; size_t used, limit; struct fl_quic_budget *all; };
-void fl_quic_mem_init(struct fl_quic_mem *m, size_t limit, struct fl_quic_budget *all);
+/* Of several connections: all of one client, then all of one owner (up NULL). */
+struct fl_quic_budget { size_t used, limit; struct fl_quic_budget *up; };
+struct fl_quic_mem { ngtcp2_mem ng; size_t used, limit; struct fl_quic_budget *of; };
+void fl_quic_mem_init(struct fl_quic_mem *m, size_t limit, struct fl_quic_budget *of);
 void *fl_quic_resize(void *mem, void *p, size_t n);     /* as realloc(); mem: a fl_quic_mem */
 
 /* ---- connections ---- */
@@ -83,7 +84,7 @@ struct fl_quic_conn {
 };
 
 /* c is zeroed; ng and tls are the side's to make. */
-void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_side *side, struct fl_quic_budget *all);
+void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_side *side, struct fl_quic_budget *of);
 /* Settings and transport parameters with our defaults; the sides add theirs. */
 void fl_quic_defaults(const struct fl_quic_conn *c, ngtcp2_settings *s, ngtcp2_transport_params *p);
 extern const ngtcp2_callbacks fl_quic_callbacks;

@@ -4,12 +4,20 @@
 
 struct head { _Alignas(16) size_t n; };
 
+static bool room(const struct fl_quic_mem *m, size_t n)
+{
+	bool fits = m->used + n <= m->limit;
+	for (const struct fl_quic_budget *b = m->of; b; b = b->up)
+		fits = fits && b->used + n <= b->limit;
+	return fits;
+}
+
 void *fl_quic_resize(void *mem, void *p, size_t n)
 {
 	struct fl_quic_mem *m = mem;
 	struct head *h = p ? (struct head *)p - 1 : NULL;
 	size_t had = h ? h->n : 0, want = n ? n + sizeof *h : 0;
-	if (want > had && (m->used + want - had > m->limit || m->all->used + want - had > m->all->limit))
+	if (want > had && !room(m, want - had))
 		return NULL;
 	if (!n) {
 		free(h);
@@ -20,7 +28,8 @@ void *fl_quic_resize(void *mem, void *p, size_t n)
 		h->n = want;
 	}
 	m->used += want - had;
-	m->all->used += want - had;
+	for (struct fl_quic_budget *b = m->of; b; b = b->up)
+		b->used += want - had;
 	return h ? h + 1 : NULL;
 }
 
@@ -41,7 +50,7 @@ static void *get_zeroed(size_t n, size_t size, void *mem)
 
 static void *resize(void *p, size_t n, void *mem) { return fl_quic_resize(mem, p, n ? n : 1); }
 
-void fl_quic_mem_init(struct fl_quic_mem *m, size_t limit, struct fl_quic_budget *all)
+void fl_quic_mem_init(struct fl_quic_mem *m, size_t limit, struct fl_quic_budget *of)
 {
-	*m = (struct fl_quic_mem){ .ng = { m, get, put, get_zeroed, resize }, .limit = limit, .all = all };
+	*m = (struct fl_quic_mem){ .ng = { m, get, put, get_zeroed, resize }, .limit = limit, .of = of };
 }

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { HANDSHAKE_S = 5, BUDGET = 64 * 1024 * 1024, RESET_CREDIT = 256 };
+enum { HANDSHAKE_S = 5, BUDGET = 64 * 1024 * 1024, CLIENT_BUDGET = BUDGET / 4, RESET_CREDIT = 256 };
 
 static struct fl_quic_peer *peer_of(struct fl_quic_conn *c) { return (struct fl_quic_peer *)c; }
 
@@ -92,7 +92,7 @@ static void end(struct fl_quic_peer *p)
 		q->half--;
 	if (p->counted)
 		__atomic_fetch_sub(li->total, 1, __ATOMIC_RELAXED);
-	q->clients[p->client]--;
+	q->clients[p->client].conns--;
 	q->conns--;
 	fl_quic_count(&q->stats.open, -1ull);
 	*(p->prev ? &p->prev->next : &li->first) = p->next;
@@ -411,14 +411,14 @@ struct fl_quic_peer *fl_quic_accept(struct fl_quic_listener *li, const struct fl
 	p->half = true;
 	q->half++;
 	q->conns++;
-	q->clients[p->client]++;
+	q->clients[p->client].conns++;
 	fl_quic_count(&q->stats.open, 1);
 	li->conns++;
 	p->next = li->first;
 	if (p->next)
 		p->next->prev = p;
 	li->first = p;
-	fl_quic_conn_init(&p->c, q->loop, &server_side, &q->budget);
+	fl_quic_conn_init(&p->c, q->loop, &server_side, &q->clients[p->client].mem);
 	if (open_conn(p, hd, odcid, path)) {
 		end(p);
 		return NULL;
@@ -445,6 +445,8 @@ struct fl_quic *fl_quic_create(struct fl_loop *l, struct fl_udp *u, const struct
 	q->udp = u;
 	q->ops = *ops;
 	q->budget.limit = BUDGET;
+	for (unsigned i = 0; i < FL_QUIC_CLIENTS; i++)
+		q->clients[i].mem = (struct fl_quic_budget){ .limit = CLIENT_BUDGET, .up = &q->budget };
 	return q;
 }
 

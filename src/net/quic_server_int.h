@@ -35,7 +35,7 @@ struct fl_quic {
 	unsigned conns, half, resets_left;
 	uint64_t resets_ns;                     /* when resets_left was filled */
 	struct fl_quic_id *bucket[FL_QUIC_BUCKETS];
-	uint16_t clients[FL_QUIC_CLIENTS];      /* connections by a hash of who they come from */
+	struct { unsigned conns; struct fl_quic_budget mem; } clients[FL_QUIC_CLIENTS];         /* by a hash of who they come from */
 };
 
 static inline void fl_quic_count(uint64_t *c, uint64_t by) { __atomic_store_n(c, *c + by, __ATOMIC_RELAXED); }

@@ -1,6 +1,6 @@
 /* DNS over QUIC: a client that keeps to none of RFC 9250's rules, and what the server makes of it. */
 #include "quic_world.h"
-#include "net/quic_int.h"
+#include "net/quic_server_int.h"
 
 /* The client: a connection with streams written by hand. */
 static struct fl_quic_conn c;
@@ -379,6 +379,26 @@ static void test_hoard(void **state)
 	closed_with(FL_DOQ_EXCESSIVE_LOAD);
 }
 
+/* What all connections of one client hold is bounded too: others shall get some of the shard's. */
+static void test_client_budget(void **state)
+{
+	static uint8_t part[65000] = { 0xff, 0xff };
+	struct fl_quic_budget *mine = NULL;
+	(void)state;
+	for (unsigned i = 0; i < FL_QUIC_CLIENTS; i++)
+		mine = quic->clients[i].conns ? &quic->clients[i].mem : mine;
+	assert_non_null(mine);
+	assert_true(mine->used && mine->used == quic->budget.used && 4 * mine->limit == quic->budget.limit);
+	mine->limit = mine->used + 20000;
+	int64_t id = open_one();
+	for (unsigned at = 0; at < 65000 && c.state == FL_QUIC_OPEN; at += 1000) {
+		put(id, part + at, 1000, false);
+		run(FL_MS);
+	}
+	closed_with(FL_DOQ_EXCESSIVE_LOAD);
+	assert_int_equal(quic->budget.used, 0);
+}
+
 static void test_migrate(void **state)
 {
 	(void)state;
@@ -509,7 +529,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_good), T(test_no_fin), T(test_two_queries), T(test_second_query_later), T(test_early_fin), T(test_fin_alone),
 		T(test_length_zero), T(test_message_id), T(test_stalled), T(test_client_resets), T(test_dangling), T(test_rapid_cancel),
-		T(test_unread), T(test_unidirectional), T(test_hoard), T(test_migrate), T(test_idle), T(test_random),
+		T(test_unread), T(test_unidirectional), T(test_hoard), T(test_client_budget), T(test_migrate), T(test_idle), T(test_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
