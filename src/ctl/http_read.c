@@ -1,22 +1,10 @@
 /* Requests as RFC 9112 has them, bare line feeds included, refused in the words of Go's net/http. */
 #include "ctl/http_int.h"
+#include "net/http1.h"
 #include <errno.h>
 #include <stdio.h>
 
 enum { FIELDS_MAX = 64 };
-
-static bool token_char(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-static bool token(struct fl_str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!token_char(s.p[i]))
-			return false;
-	return s.n > 0;
-}
 
 static int hex(char c)
 {
@@ -76,7 +64,7 @@ static int request_line(struct fl_str l, struct fl_http_head_in *h, const char *
 {
 	struct fl_str rest = fl_str_cut(l, ' ', &h->rq.method), where, version;
 	version = fl_str_cut(rest, ' ', &where);
-	if (!token(h->rq.method) || memchr(version.n ? version.p : "", ' ', version.n))
+	if (!fl_http_token(h->rq.method) || memchr(version.n ? version.p : "", ' ', version.n))
 		return -400;
 	if (version.n != 8 || memcmp(version.p, "HTTP/", 5) || version.p[6] != '.' || (unsigned)(version.p[5] - '0') > 9 ||
 	    (unsigned)(version.p[7] - '0') > 9)
@@ -91,28 +79,16 @@ static int request_line(struct fl_str l, struct fl_http_head_in *h, const char *
 	return target(where, &h->rq);
 }
 
-/* Is `word` one of the comma-separated ones of list? */
-static bool listed(struct fl_str list, const char *word)
-{
-	while (list.n) {
-		struct fl_str one;
-		list = fl_str_cut(list, ',', &one);
-		if (fl_str_ieq(fl_str_trim(one), fl_str(word)))
-			return true;
-	}
-	return false;
-}
-
 struct seen { unsigned hosts, fields; bool length, encoding; };
 
 static int field(struct fl_str l, struct fl_http_head_in *h, struct seen *s, const char **why)
 {
 	struct fl_str name, value = fl_str_trim(fl_str_cut(l, ':', &name));
-	int64_t n;
+	uint64_t n;
 	if (++s->fields > FIELDS_MAX)
 		return -431;
 	*why = "invalid header name";
-	if (!token(name) || name.n == l.n)
+	if (!fl_http_token(name) || name.n == l.n)
 		return -400;
 	*why = "invalid header value";
 	for (size_t i = 0; i < value.n; i++)
@@ -125,14 +101,14 @@ static int field(struct fl_str l, struct fl_http_head_in *h, struct seen *s, con
 		s->encoding = true;
 	} else if (fl_str_ieq(name, FL_STR("content-length"))) {
 		*why = "invalid Content-Length";
-		if (!value.n || value.p[0] == '+' || fl_parse_int(value, 0, INT64_MAX, &n) || (s->length && h->body != (uint64_t)n))
+		if (!fl_http_length(value, &n) || (s->length && h->body != n))
 			return -400;
 		s->length = true;
-		h->body = (uint64_t)n;
+		h->body = n;
 	} else if (fl_str_ieq(name, FL_STR("connection"))) {
-		if (listed(value, "close"))
+		if (fl_http_listed(value, "close"))
 			h->keep = false;
-		else if (h->http10 && listed(value, "keep-alive"))
+		else if (h->http10 && fl_http_listed(value, "keep-alive"))
 			h->keep = true;
 	}
 	*why = NULL;

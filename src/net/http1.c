@@ -1,4 +1,5 @@
 #include "net/http1.h"
+#include <stdio.h>
 
 enum { HEAD_MAX = 64 * 1024 };
 enum { STATUS, FIELDS, SIZED, TO_CLOSE, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, DONE, BAD };
@@ -18,6 +19,43 @@ void fl_http_field(struct fl_http_head *head, struct fl_str name, struct fl_str 
 	} else if (fl_str_ieq(name, FL_STR("content-encoding"))) {
 		head->encoded = value.n && !fl_str_ieq(value, FL_STR("identity"));
 	}
+}
+
+bool fl_http_tunnel(struct fl_str head, char *why, size_t cap)
+{
+	struct fl_str line, status;
+	fl_str_cut(head, '\r', &line);
+	status = fl_str_cut(line, ' ', &line);
+	if (fl_str_starts(line, FL_STR("HTTP/1.")) && status.n >= 3 && status.p[0] == '2' && (status.n == 3 || status.p[3] == ' '))
+		return true;
+	if (status.n)
+		snprintf(why, cap, "proxyconnect: %.*s", status.n < 100 ? (int)status.n : 100, status.p);
+	else
+		snprintf(why, cap, "malformed HTTP response from the proxy");
+	for (char *p = why; *p; p++)            /* a stranger's words, in a log */
+		*p = *p < ' ' || *p > '~' ? '?' : *p;
+	return false;
+}
+
+bool fl_http_token(struct fl_str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		uint8_t c = fl_lower((uint8_t)s.p[i]);
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c && strchr("!#$%&'*+-.^_`|~", c))))
+			return false;
+	}
+	return s.n > 0;
+}
+
+bool fl_http_listed(struct fl_str list, const char *word)
+{
+	while (list.n) {
+		struct fl_str one;
+		list = fl_str_cut(list, ',', &one);
+		if (fl_str_ieq(fl_str_trim(one), fl_str(word)))
+			return true;
+	}
+	return false;
 }
 
 bool fl_http_length(struct fl_str value, uint64_t *n)

@@ -37,6 +37,11 @@ bool fl_http1_closed(const struct fl_http1 *h);
 /* One header field into head, for either version; name in any case. */
 void fl_http_field(struct fl_http_head *head, struct fl_str name, struct fl_str value);
 
+/* Does the head with which a proxy answered CONNECT open the tunnel (RFC 9110 §9.3.6)? Else why. */
+bool fl_http_tunnel(struct fl_str head, char *why, size_t cap);
+/* What readers of requests share (web_h1, ctl): is s a token, and is word among the comma-separated ones of list? */
+bool fl_http_token(struct fl_str s);
+bool fl_http_listed(struct fl_str list, const char *word);
 /* What a Content-Length says; false: no number. */
 bool fl_http_length(struct fl_str value, uint64_t *n);
 /* The size before a chunk, of its line without the line end; whole: nothing of that was cut off. False: it is none. */

@@ -378,15 +378,9 @@ static void hear_proxy(struct fl_http_conn *c)
 			return;
 		}
 	}
-	struct fl_str line, status;
-	fl_str_cut((struct fl_str){ c->proxied, c->nproxied }, '\r', &line);
-	status = fl_str_cut(line, ' ', &line);
-	if (!fl_str_starts(line, FL_STR("HTTP/1.")) || status.n < 3 || status.p[0] != '2') {
-		char why[160];
-		for (size_t i = 0; i < status.n; i++)
-			c->proxied[(size_t)(status.p - c->proxied) + i] = status.p[i] < ' ' || status.p[i] > '~' ? '?' : status.p[i];
-		snprintf(why, sizeof why, "proxyconnect: %.*s", status.n < 100 ? (int)status.n : 100, status.p);
-		fl_http_conn_fail(c, -EPROTO, status.n ? why : "malformed HTTP response from the proxy");
+	char why[160];
+	if (!fl_http_tunnel((struct fl_str){ c->proxied, c->nproxied }, why, sizeof why)) {
+		fl_http_conn_fail(c, -EPROTO, why);
 		return;
 	}
 	free(c->proxied);

@@ -23,16 +23,6 @@ static void bad(struct fl_web_h1 *h, int status, const char *why)
 
 /* ---- head ---- */
 
-static bool token(struct fl_str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = fl_lower((uint8_t)s.p[i]);
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c && strchr("!#$%&'*+-.^_`|~", c))))
-			return false;
-	}
-	return s.n > 0;
-}
-
 static struct fl_str line(struct fl_str *s)
 {
 	struct fl_str l;
@@ -45,7 +35,7 @@ static struct fl_str line(struct fl_str *s)
 static bool request_line(struct fl_web_h1 *h, struct fl_str l)
 {
 	struct fl_str rest = fl_str_cut(l, ' ', &h->method), version = fl_str_cut(rest, ' ', &h->target);
-	if (!token(h->method) || version.n != 8 || memcmp(version.p, "HTTP/", 5) || version.p[6] != '.' ||
+	if (!fl_http_token(h->method) || version.n != 8 || memcmp(version.p, "HTTP/", 5) || version.p[6] != '.' ||
 	    (unsigned)(version.p[5] - '0') > 9 || (unsigned)(version.p[7] - '0') > 9)
 		return bad(h, 400, NULL), false;
 	if (version.p[5] != '1')
@@ -67,17 +57,6 @@ static bool request_line(struct fl_web_h1 *h, struct fl_str l)
 	return true;
 }
 
-static bool listed(struct fl_str list, const char *word)
-{
-	while (list.n) {
-		struct fl_str one;
-		list = fl_str_cut(list, ',', &one);
-		if (fl_str_ieq(fl_str_trim(one), fl_str(word)))
-			return true;
-	}
-	return false;
-}
-
 struct seen { unsigned hosts, fields; bool length; };
 
 /* The fields that say where the message ends, and how it goes on. */
@@ -96,9 +75,9 @@ static bool framing(struct fl_web_h1 *h, struct fl_str name, struct fl_str value
 			return bad(h, 501, "Unsupported transfer encoding"), false;
 		h->chunked = true;
 	} else if (fl_str_ieq(name, FL_STR("connection"))) {
-		if (listed(value, "close"))
+		if (fl_http_listed(value, "close"))
 			h->keep = false;
-		else if (h->http10 && listed(value, "keep-alive"))
+		else if (h->http10 && fl_http_listed(value, "keep-alive"))
 			h->keep = true;
 	} else if (fl_str_ieq(name, FL_STR("expect"))) {
 		h->expects = fl_str_ieq(value, FL_STR("100-continue"));
@@ -111,7 +90,7 @@ static bool field(struct fl_web_h1 *h, struct fl_str l, struct seen *seen)
 	struct fl_str name, value = fl_str_trim(fl_str_cut(l, ':', &name));
 	if (++seen->fields > FL_WEB_FIELDS)
 		return bad(h, 431, NULL), false;
-	if (!token(name) || name.n == l.n)
+	if (!fl_http_token(name) || name.n == l.n)
 		return bad(h, 400, "invalid header name"), false;
 	for (size_t i = 0; i < value.n; i++)
 		if (((uint8_t)value.p[i] < ' ' && value.p[i] != '\t') || value.p[i] == 0x7f)

@@ -168,6 +168,21 @@ def test_netexec_more(netexec):
     assert got.startswith(b"HTTP/1.1 200 OK") and b"\r\n\r\nabc" in got and b"HTTP/1.1 400 Bad Request" in got
 
 
+@pytest.mark.parametrize("head,body,end", [
+    ("Transfer-Encoding: chunked", "3\r\nabc\r\n0;x\r\nTrailer: v\r\n\r\n", "200"),
+    ("Transfer-Encoding: chunked", "3\r\nabcXX0\r\n\r\n", "400"), ("Transfer-Encoding: chunked", "3 z\r\nabc\r\n0\r\n\r\n", "400"),
+    ("Transfer-Encoding: chunked", "00000000000000000003\r\nabc\r\n0\r\n\r\n", "400"), ("Content-Length: +3", "abc", "400"),
+    ("Content-Length: -0", "", "400")])
+def test_netexec_where_a_request_ends(netexec, head, body, end):
+    with socket.create_connection(("127.0.0.1", netexec.port)) as s:
+        s.sendall(f"POST /echo HTTP/1.1\r\n{head}\r\n\r\n{body}GET /hostname HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        got = b""
+        while chunk := s.recv(4096):
+            got += chunk
+    answers = re.findall(rb"HTTP/1.1 (\d+)", got)
+    assert answers == ([b"200", b"200"] if end == "200" else [b"400"])
+
+
 @pytest.mark.parametrize("text,reply", [(b"hostname\n", NAME.encode()), (b" ECHO Abc  d ", b"abc  d"), (b"echo", None), (b"bogus", None),
                                         (b"envvar FL_TEST", b"Value"), (b"envvar NOPE", b"")])
 def test_netexec_udp(netexec, text, reply):

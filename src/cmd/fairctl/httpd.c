@@ -1,6 +1,7 @@
 #include "cmd/fairctl/httpd.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "net/http1.h"
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <poll.h>
@@ -198,31 +199,43 @@ static bool parse_head(struct http_request *r, const char *p, size_t n)
 	return true;
 }
 
-/* A chunked body from offset at, put together at offset at; *end is behind the last chunk. */
+/* The line at *in of the buffer, without its end; *in moves behind that. */
+static bool next_line(struct conn *c, size_t *in, struct fl_str *line)
+{
+	char *eol;
+	while (!(eol = c->n > *in ? memmem(c->buf + *in, c->n - *in, "\r\n", 2) : NULL))
+		if (!more(c, *in + HEAD_MAX))
+			return false;
+	*line = (struct fl_str){ c->buf + *in, (size_t)(eol - c->buf) - *in };
+	*in += line->n + 2;
+	return true;
+}
+
+/* A chunked body from offset at, put together at offset at; *end is behind its trailer. */
 static bool chunks(struct conn *c, size_t at, size_t *len, size_t *end)
 {
+	struct fl_str line;
+	uint64_t size = 1;
 	size_t in = at;
-	*len = 0;
-	for (;;) {
-		char *eol;
-		while (!(eol = c->n > in ? memmem(c->buf + in, c->n - in, "\r\n", 2) : NULL))
-			if (!more(c, in + HEAD_MAX))
-				return false;
-		size_t size = 0;
-		for (char *p = c->buf + in; p < eol && hex(*p) >= 0 && size < BODY_MAX; p++)
-			size = size << 4 | (size_t)hex(*p);
-		if (size >= BODY_MAX || *len + size >= BODY_MAX || hex(c->buf[in]) < 0)
+	for (*len = 0; size;) {
+		if (!next_line(c, &in, &line) || !fl_http_chunk(line, true, &size) || size >= BODY_MAX - *len)
 			return false;
-		in = (size_t)(eol - c->buf) + 2;
+		if (!size)
+			break;
 		while (c->n < in + size + 2)
 			if (!more(c, BODY_MAX + HEAD_MAX))
 				return false;
+		if (memcmp(c->buf + in + size, "\r\n", 2))
+			return false;
 		memmove(c->buf + at + *len, c->buf + in, size);
 		*len += size;
 		in += size + 2;
-		if (!size)
-			break;
 	}
+	size_t trailer = in;
+	do
+		if (!next_line(c, &in, &line) || in - trailer > HEAD_MAX)
+			return false;
+	while (line.n);
 	*end = in;
 	return true;
 }
@@ -230,7 +243,7 @@ static bool chunks(struct conn *c, size_t at, size_t *len, size_t *end)
 /* The body, from offset at; *end is the offset behind it. */
 static bool read_body(struct conn *c, struct http_request *r, size_t at, size_t *end)
 {
-	int64_t n = 0;
+	uint64_t n = 0;
 	size_t len;
 	struct fl_str length = http_field(r, "Content-Length"), coding = http_field(r, "Transfer-Encoding");
 	if (fl_str_ieq(http_field(r, "Expect"), FL_STR("100-continue")) && !put(c, "HTTP/1.1 100 Continue\r\n\r\n", 25))
@@ -239,7 +252,7 @@ static bool read_body(struct conn *c, struct http_request *r, size_t at, size_t 
 		if (!chunks(c, at, &len, end))
 			return false;
 	} else {
-		if (coding.n || (length.n && fl_parse_int(length, 0, BODY_MAX, &n)))
+		if (coding.n || (length.n && (!fl_http_length(length, &n) || n > BODY_MAX)))
 			return false;
 		len = (size_t)n;
 		while (c->n < at + len)

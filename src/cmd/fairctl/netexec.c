@@ -54,7 +54,7 @@ static void root(struct http_request *r)
 	strftime(zone, sizeof zone, "%z", &tm);
 	strftime(name, sizeof name, "%Z", &tm);
 	size_t n = (size_t)snprintf(part, sizeof part, ".%09ld", ts.tv_nsec);
-	while (part[n - 1] == '0' || part[n - 1] == '.')
+	while (n && (part[n - 1] == '0' || part[n - 1] == '.'))
 		part[--n] = 0;
 	fprintf(r->out, "NOW: %s%s %s %s m=+%.9f", date, part, zone, name, (double)(fl_clock_ns() - begun) / 1e9);
 }

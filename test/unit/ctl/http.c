@@ -192,6 +192,8 @@ static void test_answers(void **state)
 		{ "GET /health HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", REFUSED("400 Bad Request: invalid header name", 36), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nb: \x01\r\n\r\n",
 		  REFUSED("400 Bad Request: invalid header value", 37), true },
+		{ "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: -0\r\n\r\n",
+		  REFUSED("400 Bad Request: invalid Content-Length", 39), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
 		  REFUSED("400 Bad Request: invalid Content-Length", 39), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -208,7 +210,7 @@ static void test_answers(void **state)
 			fail_msg("%s\ngot (%s):\n%s\nexpected:\n%s", rows[i].ask, closed ? "closed" : "open", answer,
 				 rows[i].answer);
 	}
-	assert_true(dropped("bad_request") == 13);
+	assert_true(dropped("bad_request") == 14);
 	for (size_t i = 0; i < FL_COUNT(f); i++)
 		fl_http_close(f[i]);
 	fl_http_close(NULL);

@@ -133,11 +133,48 @@ static void test_fields(void **state)
 	assert_int_equal(o.n, 1);
 }
 
+/* What a length may look like; two readers must not see two. */
+static void test_lengths(void **state)
+{
+	static const struct { const char *text; bool good; uint64_t n; } length[] = {
+		{ "0", true, 0 }, { "007", true, 7 }, { "9223372036854775807", true, INT64_MAX }, { "9223372036854775808", false, 0 }, { "", false, 0 },
+		{ "-0", false, 0 }, { "+1", false, 0 }, { "1 2", false, 0 }, { "0x1", false, 0 },
+	}, chunk[] = {
+		{ "0", true, 0 }, { "1aF", true, 0x1af }, { "0000000000000005", true, 5 }, { "00000000000000005", false, 0 }, { "5 \t", true, 5 },
+		{ "5 ;x=y", true, 5 }, { "5;", true, 5 }, { "5 x", false, 0 }, { "5\rx", false, 0 }, { "", false, 0 }, { ";x", false, 0 },
+		{ "-5", false, 0 }, { "0x5", false, 0 }, { "7fffffffffffffff", true, INT64_MAX }, { "8000000000000000", false, 0 },
+	};
+	uint64_t n;
+	(void)state;
+	for (size_t i = 0; i < FL_COUNT(length); i++)
+		if (fl_http_length(fl_str(length[i].text), &n) != length[i].good || (length[i].good && n != length[i].n))
+			fail_msg("%s", length[i].text);
+	for (size_t i = 0; i < FL_COUNT(chunk); i++)
+		if (fl_http_chunk(fl_str(chunk[i].text), true, &n) != chunk[i].good || (chunk[i].good && n != chunk[i].n))
+			fail_msg("%s", chunk[i].text);
+	assert_false(fl_http_chunk(FL_STR("5"), false, &n));
+	assert_true(fl_http_chunk(FL_STR("5;x"), false, &n));
+	assert_false(fl_http_chunk((struct fl_str){ "5\0", 2 }, true, &n));
+}
+
+static void test_tunnel(void **state)
+{
+	char why[160];
+	(void)state;
+	assert_true(fl_http_tunnel(FL_STR("HTTP/1.0 200 OK\r\n\r\n"), why, sizeof why));
+	assert_true(fl_http_tunnel(FL_STR("HTTP/1.1 204\r\n\r\n"), why, sizeof why));
+	assert_false(fl_http_tunnel(FL_STR("HTTP/1.1 407 Who\n\x1b[1m are you?\r\nA: b\r\n\r\n"), why, sizeof why));
+	assert_string_equal(why, "proxyconnect: 407 Who??[1m are you?");
+	assert_false(fl_http_tunnel(FL_STR("HTTP/1.1 2000 no\r\n\r\n"), why, sizeof why));
+	assert_false(fl_http_tunnel(FL_STR("\r\n\r\n"), why, sizeof why));
+	assert_string_equal(why, "malformed HTTP response from the proxy");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_endless),
-			cmocka_unit_test(test_fields),
+			cmocka_unit_test(test_fields), cmocka_unit_test(test_lengths), cmocka_unit_test(test_tunnel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
