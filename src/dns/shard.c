@@ -111,7 +111,7 @@ static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, st
 		l->udp.fn = fl_doq_ready;
 	x->listener = l;
 	group_put(l, g);
-	int ret = l->by_quic ? fl_doq_listen(l, s->share) : s->udp < 0 ? 0 : fl_loop_add_polled(x->sh.loop, &l->udp);
+	int ret = l->by_quic ? fl_doq_listen(l, s->share) : s->udp < 0 ? 0 : fl_loop_add_polled(x->sh.loop, &l->udp, FL_LOOP_POLLED);
 	ret = ret || s->tcp < 0 ? ret : fl_tcp_listen(x->tcp, &l->tcp, s->tcp);
 	if (ret)
 		fl_log(FL_ERROR, NULL, "listener %s: %s", s->key, strerror(-ret));

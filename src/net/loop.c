@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { BATCH = 64, POLLED = 16 };
+enum { BATCH = 64, POLLED = FL_LOOP_POLLED + 1 };
 
 struct post { struct post *next; void (*fn)(void *arg); void *arg; };
 
@@ -18,6 +18,7 @@ struct fl_loop {
 	uint64_t now;
 	struct fl_timer *timers;                /* the heap's root: the earliest */
 	struct fl_timer due;                    /* head of those being fired, linked by next/prev */
+	struct fl_later *later, **later_last;
 	void (*before)(void *), (*after)(void *);
 	bool (*turn)(void *);
 	void *arg;
@@ -131,6 +132,42 @@ static bool fire(struct fl_loop *l)
 	return any;
 }
 
+/* ---- at the end of a turn ---- */
+
+void fl_loop_later(struct fl_loop *l, struct fl_later *d)
+{
+	if (d->at)
+		return;
+	d->next = NULL;
+	d->at = l->later_last;
+	*d->at = d;
+	l->later_last = &d->next;
+}
+
+void fl_later_clear(struct fl_loop *l, struct fl_later *d)
+{
+	if (!d->at)
+		return;
+	*d->at = d->next;
+	*(d->next ? &d->next->at : &l->later_last) = d->at;
+	d->at = NULL;
+}
+
+/* Those that were there at the beginning: what they ask for comes with the next turn, for which the loop does not wait. */
+static bool run_later(struct fl_loop *l)
+{
+	struct fl_later last = { 0 };
+	if (!l->later)
+		return false;
+	fl_loop_later(l, &last);
+	for (struct fl_later *d; (d = l->later) != &last;) {
+		fl_later_clear(l, d);
+		l->more |= d->fn(d);
+	}
+	fl_later_clear(l, &last);
+	return true;
+}
+
 /* ---- posts ---- */
 
 void fl_loop_post(struct fl_loop *l, void (*fn)(void *arg), void *arg)
@@ -185,11 +222,11 @@ int fl_loop_add(struct fl_loop *l, struct fl_io *io, uint32_t events)
 	return ret;
 }
 
-int fl_loop_add_polled(struct fl_loop *l, struct fl_io *io)
+int fl_loop_add_polled(struct fl_loop *l, struct fl_io *io, unsigned most)
 {
 	if (io->on)
 		return -EEXIST;
-	if (l->npoll == POLLED)
+	if (l->npoll == POLLED || l->npoll > most)
 		return fl_loop_add(l, io, EPOLLIN);
 	l->poll[l->npoll] = (struct pollfd){ .fd = io->fd, .events = POLLIN };
 	l->polled[l->npoll++] = io;
@@ -241,6 +278,7 @@ struct fl_loop *fl_loop_create(void)
 	}
 	l->poll[0] = (struct pollfd){ .fd = l->ep, .events = POLLIN };
 	l->npoll = 1;
+	l->later_last = &l->later;
 	fl_loop_tick(l);
 	return l;
 }
@@ -275,7 +313,7 @@ void fl_loop_hooks(struct fl_loop *l, void (*before)(void *), void (*after)(void
 /* Milliseconds until the first timer, rounded up: a wake-up before its time would be one for nothing. */
 static int wait_ms(struct fl_loop *l)
 {
-	if (l->more || l->stop || fl_clock_is_virtual())
+	if (l->more || l->later || l->stop || fl_clock_is_virtual())
 		return 0;
 	if (!l->timers)
 		return -1;
@@ -341,7 +379,8 @@ static bool turn(struct fl_loop *l, int timeout)
 		run_posts(l);
 	bool fired = fire(l);
 	l->more = l->turn && l->turn(l->arg);
-	return n > 0 || polled || fired || l->more;
+	bool late = run_later(l);
+	return n > 0 || polled || fired || late || l->more;
 }
 
 void fl_loop_run(struct fl_loop *l)

@@ -20,19 +20,31 @@ struct fl_timer {
 	bool on;
 };
 
+/* Embedded; what is better done once for a whole batch of callbacks. Zeroed is off. fn runs once per fl_loop_later(); true: it called
+ * somebody back, so that the loop's own hook shall have its turn before it waits. */
+struct fl_later {
+	bool (*fn)(struct fl_later *d);
+	struct fl_later *next, **at;            /* the loop's; at NULL: off */
+};
+
 struct fl_loop *fl_loop_create(void);           /* NULL with errno */
 void fl_loop_destroy(struct fl_loop *l);
 
 int fl_loop_add(struct fl_loop *l, struct fl_io *io, uint32_t events);  /* 0 or -errno; level-triggered unless EPOLLET */
 /* For sockets that send much: level-triggered, for reading. A socket in an epoll set costs its sender: as each datagram leaves, the
  * kernel tells the set that there is room again, asked or not (200 ns of 1600). These are watched by poll(), which looks only while
- * it waits. Meant for a few; beyond a handful they are added as any other. */
-int fl_loop_add_polled(struct fl_loop *l, struct fl_io *io);
+ * it waits. Meant for a few: when `most` or FL_LOOP_POLLED are, this one is added as any other. */
+enum { FL_LOOP_POLLED = 15 };
+int fl_loop_add_polled(struct fl_loop *l, struct fl_io *io, unsigned most);
 int fl_loop_change(struct fl_loop *l, struct fl_io *io, uint32_t events);
 void fl_loop_del(struct fl_loop *l, struct fl_io *io);                  /* before close(); harmless when it was not added */
 
 void fl_timer_set(struct fl_loop *l, struct fl_timer *t, uint64_t at_ns);       /* set or moved; needs t->fn */
 void fl_timer_clear(struct fl_loop *l, struct fl_timer *t);
+
+/* Runs d->fn when the callbacks that are due and the hook `turn` have run, and before the loop waits. Nothing new when it is on. */
+void fl_loop_later(struct fl_loop *l, struct fl_later *d);
+void fl_later_clear(struct fl_loop *l, struct fl_later *d);     /* harmless when it is off */
 
 /* Time as of the last wake-up (or fl_loop_tick): cheap, the same for a whole batch. */
 uint64_t fl_loop_now(const struct fl_loop *l);

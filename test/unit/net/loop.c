@@ -121,8 +121,8 @@ static void test_polled(void **state)
 	for (int i = 0; i < MANY; i++) {
 		pair(fd[i]);
 		p[i] = (struct peer){ .io = { .fd = fd[i][0], .fn = on_readable }, .loop = l };
-		assert_int_equal(fl_loop_add_polled(l, &p[i].io), 0);
-		assert_int_equal(fl_loop_add_polled(l, &p[i].io), -EEXIST);
+		assert_int_equal(fl_loop_add_polled(l, &p[i].io, FL_LOOP_POLLED), 0);
+		assert_int_equal(fl_loop_add_polled(l, &p[i].io, FL_LOOP_POLLED), -EEXIST);
 	}
 	for (int round = 1; round <= 3; round++) {
 		for (int i = 0; i < MANY; i++)
@@ -161,8 +161,8 @@ static void test_polled_deletes(void **state)
 		struct peer *victim = calloc(1, sizeof *victim);
 		*victim = (struct peer){ .io = { .fd = fd[1][0], .fn = on_readable }, .loop = l };
 		struct peer p = { .io = { .fd = fd[0][0], .fn = on_readable }, .loop = l, .victim = victim };
-		assert_int_equal(fl_loop_add_polled(l, &p.io), 0);
-		assert_int_equal(set ? fl_loop_add(l, &victim->io, EPOLLIN) : fl_loop_add_polled(l, &victim->io), 0);
+		assert_int_equal(fl_loop_add_polled(l, &p.io, FL_LOOP_POLLED), 0);
+		assert_int_equal(set ? fl_loop_add(l, &victim->io, EPOLLIN) : fl_loop_add_polled(l, &victim->io, FL_LOOP_POLLED), 0);
 		assert_int_equal(write(fd[0][1], "x", 1), 1);
 		assert_int_equal(write(fd[1][1], "x", 1), 1);
 		fl_loop_run_until_idle(l);
@@ -174,6 +174,29 @@ static void test_polled_deletes(void **state)
 		close(fd[1][1]);
 		fl_loop_destroy(l);
 	}
+}
+
+/* Who wants a place only while there are few gets one of the epoll set, and cannot tell. */
+static void test_polled_most(void **state)
+{
+	(void)state;
+	struct fl_loop *l = fl_loop_create();
+	struct peer p[3];
+	int fd[3][2];
+	for (int i = 0; i < 3; i++) {
+		pair(fd[i]);
+		p[i] = (struct peer){ .io = { .fd = fd[i][0], .fn = on_readable }, .loop = l };
+		assert_int_equal(fl_loop_add_polled(l, &p[i].io, 2), 0);
+	}
+	/* A second registration with the same set fails: only the third is in it. */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fl_loop_add(l, &p[i].io, EPOLLIN), i < 2 ? 0 : -EEXIST);
+	for (int i = 0; i < 3; i++) {
+		fl_loop_del(l, &p[i].io);
+		close(fd[i][0]);
+		close(fd[i][1]);
+	}
+	fl_loop_destroy(l);
 }
 
 /* ---- what a lone packet costs ---- */
@@ -229,6 +252,87 @@ static void test_one_wait_a_packet(void **state)
 	assert_int_equal(befores, 1);
 	close(fd[0]);
 	close(fd[1]);
+	fl_loop_destroy(l);
+}
+
+/* ---- at the end of a turn ---- */
+
+struct late { struct fl_later d; struct fl_loop *loop; int ran; struct late *clears, *again; bool called; };
+
+static int turns_at_late;
+static bool on_late(struct fl_later *d)
+{
+	struct late *k = (struct late *)d;
+	k->ran++;
+	turns_at_late = turns;
+	if (k->clears)
+		fl_later_clear(k->loop, &k->clears->d);
+	if (k->again)
+		fl_loop_later(k->loop, &k->again->d);
+	k->again = NULL;
+	return k->called;
+}
+
+struct late_tick { struct fl_timer t; struct late *k; };
+static void to_late(struct fl_timer *t)
+{
+	struct late *k = ((struct late_tick *)t)->k;
+	fl_loop_later(k->loop, &k->d);
+	fl_loop_later(k->loop, &k->d);
+	assert_int_equal(k->ran, 0);
+}
+
+/* Once each, behind the hook; what one clears does not run; what one asks for runs too, without a wait. */
+static void test_later(void **state)
+{
+	(void)state;
+	struct fl_loop *l = fl_loop_create();
+	struct late a = { .d.fn = on_late, .loop = l }, b = a, c = a, e = a;
+	befores = afters = turns = more = waits = 0;
+	fl_loop_hooks(l, before, after, turn, NULL);
+	struct late_tick t = { { .fn = to_late }, &a };
+	fl_timer_set(l, &t.t, fl_loop_now(l));
+	fl_loop_run_until_idle(l);
+	assert_int_equal(a.ran, 1);
+	assert_int_equal(turns_at_late, 1);
+	assert_int_equal(turns, 2);             /* it may have made something ready: another look */
+	a.clears = &b;
+	a.again = &e;
+	fl_loop_later(l, &a.d);
+	fl_loop_later(l, &b.d);
+	fl_loop_later(l, &c.d);
+	fl_loop_later(l, &c.d);
+	fl_later_clear(l, &c.d);
+	fl_later_clear(l, &c.d);
+	fl_loop_later(l, &c.d);
+	fl_loop_run_until_idle(l);
+	assert_int_equal(a.ran, 2);
+	assert_int_equal(b.ran, 0);
+	assert_int_equal(c.ran, 1);
+	assert_int_equal(e.ran, 1);
+	fl_loop_destroy(l);
+}
+
+static bool turn_twice(void *arg)
+{
+	if (++turns == 2)
+		fl_loop_stop(arg);
+	return false;
+}
+
+/* What was asked for before the loop began does not wait for an event, which never comes; nor does the hook, for what it called back. */
+static void test_later_waits(void **state)
+{
+	(void)state;
+	struct fl_loop *l = fl_loop_create();
+	struct late a = { .d.fn = on_late, .loop = l, .called = true };
+	befores = afters = turns = 0;
+	fl_loop_hooks(l, before, after, turn_twice, l);
+	fl_loop_later(l, &a.d);
+	fl_loop_run(l);
+	assert_int_equal(a.ran, 1);
+	assert_int_equal(turns_at_late, 1);
+	assert_int_equal(befores, 0);
 	fl_loop_destroy(l);
 }
 
@@ -433,7 +537,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_io), cmocka_unit_test(test_delete_in_batch), cmocka_unit_test(test_one_wait_a_packet),
 		cmocka_unit_test(test_heap), cmocka_unit_test(test_timer_callbacks), cmocka_unit_test(test_real_time),
-		cmocka_unit_test(test_polled), cmocka_unit_test(test_polled_deletes),
+		cmocka_unit_test(test_polled), cmocka_unit_test(test_polled_most), cmocka_unit_test(test_polled_deletes),
+		cmocka_unit_test(test_later), cmocka_unit_test(test_later_waits),
 		cmocka_unit_test(test_posts), cmocka_unit_test(test_post_in_post),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
