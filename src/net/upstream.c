@@ -17,7 +17,14 @@ enum { HEADER = 12, QR = 0x80, NXDOMAIN = 3 };
 struct fl_up_net *fl_up_net_create(struct fl_loop *l, struct fl_pool *pool)
 {
 	struct fl_up_net *n = fl_xalloc(sizeof *n);
-	*n = (struct fl_up_net){ .loop = l, .pool = pool, .buffer = fl_xalloc(UP_BUFFER), .random_at = UP_RANDOM };
+	*n = (struct fl_up_net){ .loop = l, .pool = pool, .buffer = fl_xalloc(UP_BUFFER), .random_at = UP_RANDOM,
+				 .slots = fl_xalloc(UP_READS * UP_SLOT) };
+	for (unsigned i = 0; i < UP_SENDS; i++)
+		n->out[i].msg_hdr = (struct msghdr){ .msg_iov = &n->out_iov[i], .msg_iovlen = 1 };
+	for (unsigned i = 0; i < UP_READS; i++) {
+		n->in_iov[i] = (struct iovec){ n->slots + i * UP_SLOT, UP_SLOT };
+		n->in[i].msg_hdr = (struct msghdr){ .msg_iov = &n->in_iov[i], .msg_iovlen = 1 };
+	}
 	return n;
 }
 
@@ -26,6 +33,7 @@ void fl_up_net_destroy(struct fl_up_net *n)
 	if (!n)
 		return;
 	free(n->buffer);
+	free(n->slots);
 	free(n);
 }
 
@@ -138,6 +146,8 @@ int fl_up_open(struct fl_up_sock *s, int type)
 	socket_options(u, fd, type);
 	s->serial++;
 	s->uses = s->inflight = 0;
+	s->unsent = NULL;
+	s->unsent_last = &s->unsent;
 	s->retiring = s->connecting = false;
 	s->born_ns = s->heard_ns = fl_loop_now(n->loop);
 	s->timer.fn = life_over;
@@ -271,6 +281,22 @@ void fl_up_unlink(struct fl_up_ask *a)
 		return;
 	a->sock->inflight--;
 	a->sock = NULL;
+}
+
+void fl_up_queue(struct fl_up_sock *s, struct fl_up_ask *a)
+{
+	a->unsent = true;
+	a->qnext = NULL;
+	a->qat = s->unsent_last;
+	*a->qat = a;
+	s->unsent_last = &a->qnext;
+}
+
+void fl_up_unqueue(struct fl_up_sock *s, struct fl_up_ask *a)
+{
+	*a->qat = a->qnext;
+	*(a->qnext ? &a->qnext->qat : &s->unsent_last) = a->qat;
+	a->unsent = false;
 }
 
 struct fl_up_ask *fl_up_take_all(struct fl_up_sock *s, struct fl_up_ask **list)

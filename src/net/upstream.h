@@ -1,7 +1,8 @@
 /* upstream: questions to other DNS servers and what comes back. Sockets, message IDs, who waits for what; no policy: which server,
  * how often and for how long is the asker's affair.
  *
- *   fl_upstream_ask ┬ UDP: a connected socket, many questions in flight on it, each with a random ID of its own
+ *   fl_upstream_ask ┬ UDP: a connected socket, many questions in flight on it, each with a random ID of its own; what is asked in one
+ *                   │      turn of the loop goes out at its end, together
  *                   ├ TCP, TLS: a kept connection that idles, else a new one, else the least busy (pipelined, RFC 7766)
  *                   ├ HTTPS, gRPC: a stream each of one HTTP/2 connection
  *                   └ QUIC: a stream each of one connection
@@ -56,7 +57,7 @@ struct fl_up_ask {
 	struct fl_upstream *up;
 	struct fl_up_sock *sock;
 	struct fl_up_ask *next, **at;           /* in a bucket of the socket */
-	struct fl_up_ask *qnext;                /* not sent yet */
+	struct fl_up_ask *qnext, **qat;         /* not sent yet */
 	void *stream;                           /* HTTP/2, QUIC */
 	struct fl_timer timer;
 };
@@ -82,7 +83,8 @@ struct fl_upstream *fl_upstream_create(struct fl_up_net *n, const struct fl_up_c
 void fl_upstream_destroy(struct fl_upstream *u);        /* NULL is fine; whatever is asked ends with -ECANCELED */
 const struct fl_up_stats *fl_upstream_stats(const struct fl_upstream *u);
 
-/* 0: done() will come. -errno: it did not go out (-EAGAIN: no socket has room), and done() will not come. */
+/* 0: done() will come, also when it turns out at the end of the loop's turn that the question cannot be sent. -errno: it did not go out
+ * (-EAGAIN: no socket has room), and done() will not come. */
 int fl_upstream_ask(struct fl_upstream *u, struct fl_up_ask *a, bool tcp, uint64_t timeout_ns);
 void fl_upstream_cancel(struct fl_up_ask *a);           /* done() will not come; harmless when it did, and on a zeroed one */
 

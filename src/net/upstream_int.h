@@ -2,7 +2,8 @@
 #pragma once
 #include "net/upstream.h"
 
-enum { UP_BUCKETS = FL_BLOCK / sizeof(void *), UP_BUFFER = 2 * 65536 + 2, UP_SOFT = 512, UP_HARD = 4096, UP_RANDOM = 256, UP_WORDS = 192 };
+enum { UP_BUCKETS = FL_BLOCK / sizeof(void *), UP_BUFFER = 2 * 65536 + 2, UP_SOFT = 512, UP_HARD = 4096, UP_RANDOM = 256, UP_WORDS = 192,
+       UP_SENDS = 64, UP_READS = 8, UP_SLOT = 65536 + 64 };      /* odd in cache lines: slots do not share their places in a cache */
 #define UP_SILENCE FL_SEC       /* on a connection with questions in flight: it may be dead */
 enum up_phase { UP_DIAL, UP_WRITE, UP_READ };
 
@@ -28,6 +29,10 @@ struct fl_up_net {
 	uint8_t *buffer;                /* UP_BUFFER */
 	uint8_t random[UP_RANDOM];
 	unsigned random_at;
+	/* UDP: what one call sends, and where one reads to. The pages of a slot are there only when they are used. */
+	struct mmsghdr out[UP_SENDS], in[UP_READS];
+	struct iovec out_iov[UP_SENDS], in_iov[UP_READS];
+	uint8_t *slots;                 /* UP_READS of UP_SLOT */
 	struct up_told told;
 };
 
@@ -46,8 +51,9 @@ struct fl_up_sock {
 	struct fl_up_ask **bucket;      /* UP_BUCKETS, a piece of the pool while it is open */
 	struct fl_tls *tls;
 	void *h2;
-	/* TCP */
 	struct fl_up_ask *unsent, **unsent_last;
+	struct fl_later later;          /* UDP: sends those */
+	/* TCP */
 	uint8_t *out; size_t out_at, out_n, out_size;   /* the rest of a message that was sent in part */
 	uint8_t *in; size_t in_n, in_size;              /* an incomplete frame */
 };
@@ -70,6 +76,8 @@ void fl_up_idle(struct fl_up_sock *s);                  /* a question left: what
 void fl_up_link(struct fl_up_sock *s, struct fl_up_ask *a);     /* gives it an ID that is free there */
 void fl_up_link_stream(struct fl_up_sock *s, struct fl_up_ask *a, uint16_t id); /* one that needs no ID of its own */
 void fl_up_unlink(struct fl_up_ask *a);
+void fl_up_queue(struct fl_up_sock *s, struct fl_up_ask *a);    /* last of s->unsent */
+void fl_up_unqueue(struct fl_up_sock *s, struct fl_up_ask *a);
 void fl_up_finish(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n);
 void fl_up_tell(struct fl_up_sock *s, enum up_phase phase);     /* notes where an error happened, for fl_upstream_why() */
 void fl_up_words(struct fl_upstream *u, const char *fmt, ...) __attribute__((format(printf, 2, 3)));   /* what a -EPROTO means */

@@ -14,26 +14,12 @@ static void reset(struct fl_up_sock *s)
 		fl_pool_put(pool, s->in, s->in_size);
 	s->out = s->in = NULL;
 	s->out_n = s->in_n = 0;
-	s->unsent = NULL;
-	s->unsent_last = &s->unsent;
-}
-
-static void forget(struct fl_up_sock *s, struct fl_up_ask *a)
-{
-	struct fl_up_ask **p = &s->unsent;
-	while (*p && *p != a)
-		p = &(*p)->qnext;
-	if (*p)
-		*p = a->qnext;
-	if (s->unsent_last == &a->qnext)
-		s->unsent_last = p;
-	a->unsent = false;
 }
 
 static void leave(struct fl_up_ask *a)
 {
 	if (a->unsent)
-		forget(a->sock, a);
+		fl_up_unqueue(a->sock, a);
 }
 
 /* ---- out ---- */
@@ -73,7 +59,7 @@ static int send_one(struct fl_up_sock *s, struct fl_up_ask *a)
 		n = 0;
 	if (n < 0)
 		return (int)n;
-	forget(s, a);
+	fl_up_unqueue(s, a);
 	if ((size_t)n == len || keep_rest(s, frame + n, len - (size_t)n))
 		return 0;
 	s->retiring = true;             /* half a frame is out: nothing can follow it */
@@ -212,10 +198,7 @@ static int ask(struct fl_upstream *u, struct fl_up_ask *a)
 	if (!s->connecting)
 		fl_timer_clear(u->net->loop, &s->timer);
 	fl_up_link(s, a);
-	a->unsent = true;
-	a->qnext = NULL;
-	*s->unsent_last = a;
-	s->unsent_last = &a->qnext;
+	fl_up_queue(s, a);
 	if (waits)
 		return 0;
 	ret = flush(s);

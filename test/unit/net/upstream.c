@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "net/upstream.h"
 
@@ -111,6 +112,7 @@ static int start(unsigned i, bool over_tcp)
 static size_t take(uint8_t *msg, struct sockaddr_in *from)
 {
 	socklen_t len = sizeof *from;
+	fl_loop_run_until_idle(loop);   /* questions go out at the end of a turn */
 	ssize_t n = recvfrom(udp, msg, FRAME, 0, (struct sockaddr *)from, &len);
 	if (n < 0)
 		return 0;
@@ -139,8 +141,8 @@ static void test_udp(void **state)
 	assert_memory_equal(ask[0].reply, m, n);
 	assert_int_equal(start(1, false), 0);
 	assert_true(ask[1].a.reused);
-	fl_upstream_cancel(&ask[1].a);
 	n = take(m, &from);
+	fl_upstream_cancel(&ask[1].a);
 	give(m, n, &from);
 	assert_int_equal(ask[1].done, 0);
 	assert_int_equal(fl_upstream_stats(up)->stray, 1);
@@ -291,6 +293,202 @@ static void test_many(void **state)
 	assert_int_equal(done, N);
 	assert_true(fl_upstream_stats(up)->sockets <= FL_UP_SOCKETS);
 	assert_int_equal(fl_upstream_stats(up)->stray + fl_upstream_stats(up)->wrong, 0);
+}
+
+/* ---- what is asked in one turn ---- */
+
+static unsigned calls, most, failing;   /* of sendmmsg(); so many datagrams it takes at a time; the call that says EAGAIN */
+
+int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
+{
+	if (++calls == failing) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return (int)syscall(SYS_sendmmsg, fd, m, most && most < n ? most : n, flags);
+}
+
+/* Together, in order, with more than a call takes; and a lone one in its own turn. */
+static void test_batch(void **state)
+{
+	(void)state;
+	enum { N = 200 };
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	for (most = 0; most < 4; most += 3) {
+		calls = 0;
+		for (unsigned i = 0; i < N; i++)
+			assert_int_equal(start(i, false), 0);
+		assert_int_equal(recv(udp, m, FRAME, 0), -1);
+		assert_int_equal(calls, 0);
+		for (unsigned i = 0; i < N; i++) {
+			assert_true(take(m, &from));
+			assert_memory_equal(m, ask[i].a.msg, 2);
+			fl_upstream_cancel(&ask[i].a);
+		}
+		assert_int_equal(take(m, &from), 0);
+		assert_int_equal(calls, most ? (N + most - 1) / most : 4);
+	}
+	most = calls = 0;
+	assert_int_equal(start(0, false), 0);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(calls, 1);
+	assert_true(recv(udp, m, FRAME, 0) > 0);
+}
+
+/* Whoever is cancelled before the end of the turn is not sent: first, last, in the middle, all. */
+static void test_batch_cancel(void **state)
+{
+	(void)state;
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	for (unsigned which = 0; which < 8; which++) {
+		for (unsigned i = 0; i < 3; i++)
+			assert_int_equal(start(i, false), 0);
+		for (unsigned i = 0; i < 3; i++)
+			if (which >> i & 1)
+				fl_upstream_cancel(&ask[i].a);
+		assert_int_equal(start(3, false), 0);
+		for (unsigned i = 0; i < 4; i++) {
+			if (which >> i & 1)
+				continue;
+			size_t n = take(m, &from);
+			assert_memory_equal(m, ask[i].a.msg, 2);
+			give(m, n, &from);
+			assert_int_equal(ask[i].done, 1);
+		}
+		assert_int_equal(take(m, &from), 0);
+	}
+	calls = 0;
+	start(0, false);
+	fl_upstream_cancel(&ask[0].a);
+	assert_int_equal(take(m, &from), 0);
+	assert_int_equal(calls, 0);
+	start(0, false);
+	fl_upstream_destroy(up);
+	up = NULL;
+	assert_int_equal(ask[0].ret, -ECANCELED);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(recv(udp, m, FRAME, 0), -1);
+}
+
+static uint8_t huge[FL_UP_ROOM + 65535];
+static unsigned again;
+
+/* More than a datagram holds: no kernel takes it. */
+static int start_huge(unsigned i, void (*done)(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n))
+{
+	struct asked *x = &ask[i];
+	memcpy(huge + FL_UP_ROOM + 12, question, sizeof question);
+	x->a = (struct fl_up_ask){ .msg = huge + FL_UP_ROOM, .len = 65535, .question = sizeof question, .done = done };
+	x->done = 0;
+	return fl_upstream_ask(up, &x->a, false, 2 * FL_SEC);
+}
+
+static void ask_again(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
+{
+	unsigned was = calls;
+	on_done(a, ret, msg, n);
+	if (again && again--)
+		assert_int_equal(start_huge((unsigned)((struct asked *)a - ask), ask_again), 0);
+	assert_int_equal(calls, was);
+}
+
+/* An error in the middle is that one's alone; he may ask again when he hears of it, which is another turn's. */
+static void test_batch_error(void **state)
+{
+	(void)state;
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	char want[160];
+	for (unsigned at = 0; at < 3; at++) {
+		for (unsigned i = 0; i < 3; i++)
+			assert_int_equal(i == at ? start_huge(i, on_done) : start(i, false), 0);
+		assert_int_equal(ask[at].done, 0);
+		fl_loop_run_until_idle(loop);
+		assert_int_equal(ask[at].done, 1);
+		assert_int_equal(ask[at].ret, -EMSGSIZE);
+		snprintf(want, sizeof want, "->127.0.0.1:%u: write: message too long", port);
+		assert_non_null(strstr(ask[at].why, want));
+		assert_ptr_equal(strstr(ask[at].why, "write udp 127.0.0.1:"), ask[at].why);
+		for (unsigned i = 0; i < 3; i++) {
+			if (i == at)
+				continue;
+			size_t n = take(m, &from);
+			give(m, n, &from);
+			assert_int_equal(ask[i].done, 1);
+			assert_int_equal(ask[i].ret, 0);
+		}
+		ask[at].a = (struct fl_up_ask){ 0 };
+	}
+	again = 2;
+	assert_int_equal(start_huge(0, ask_again), 0);
+	assert_int_equal(start(1, false), 0);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(ask[0].ret, -EMSGSIZE);
+	assert_int_equal(again, 0);
+	assert_true(take(m, &from));
+	assert_int_equal(take(m, &from), 0);
+}
+
+/* A socket that is full loses one, and its time limit finds out. */
+static void test_batch_full(void **state)
+{
+	(void)state;
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	most = 1;
+	calls = 0;
+	failing = 2;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(start(i, false), 0);
+	for (unsigned i = 0; i < 3; i += 2) {
+		size_t n = take(m, &from);
+		assert_memory_equal(m, ask[i].a.msg, 2);
+		give(m, n, &from);
+		assert_int_equal(ask[i].done, 1);
+	}
+	most = failing = 0;
+	assert_int_equal(take(m, &from), 0);
+	fl_loop_advance(loop, 2 * FL_SEC);
+	assert_int_equal(ask[1].ret, -ETIMEDOUT);
+}
+
+static void cancels_next(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
+{
+	on_done(a, ret, msg, n);
+	fl_upstream_cancel(&((struct asked *)a + 1)->a);
+}
+
+/* Replies that are read together, long ones among them; who hears of his may cancel the next. */
+static void test_replies(void **state)
+{
+	(void)state;
+	enum { N = 20, LONG = 60000 };
+	static uint8_t m[N][LONG];
+	struct sockaddr_in from;
+	size_t n[N];
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(start(i, false), 0);
+	for (unsigned i = 0; i < N; i++)
+		assert_true(n[i] = take(m[i], &from));
+	ask[4].a.done = cancels_next;
+	for (unsigned i = 0; i < N; i++) {
+		size_t len = i == 2 || i == 3 ? LONG - i : n[i];
+		m[i][40] = (uint8_t)i;          /* behind the question */
+		assert_int_equal(sendto(udp, m[i], len > 41 ? len : 41, 0, (struct sockaddr *)&from, sizeof from), len > 41 ? len : 41);
+	}
+	fl_loop_run_until_idle(loop);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(ask[i].done, i == 5 ? 0 : 1);
+		if (i == 5)
+			continue;
+		assert_int_equal(ask[i].ret, 0);
+		assert_int_equal(ask[i].n, i == 2 || i == 3 ? LONG - i : 41);
+		assert_int_equal(ask[i].reply[40], i);
+	}
+	assert_int_equal(fl_upstream_stats(up)->stray, 1);
+	assert_int_equal(fl_upstream_stats(up)->wrong, 0);
 }
 
 /* ---- TCP ---- */
@@ -468,7 +666,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_tcp),
+		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_batch),
+		T(test_batch_cancel), T(test_batch_error), T(test_batch_full), T(test_replies), T(test_tcp),
 		T(test_pipeline), T(test_closed), T(test_big),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
