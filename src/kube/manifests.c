@@ -21,7 +21,7 @@ enum { FILE_MAX = 256 << 20, BIG = 1 << 20 };
 
 /* ---- a file ---- */
 
-void fl_words_add(struct fl_words *w, struct fl_str s)
+void fl_manifest_word(struct fl_manifest_words *w, struct fl_str s)
 {
 	if (w->n + s.n + 1 > w->cap) {
 		w->cap = 2 * (w->n + s.n + 1);
@@ -39,7 +39,7 @@ static void drop_objects(struct fl_manifest_file *f)
 	free(f->words.p);
 	free(f->texts.p);
 	f->object = NULL;
-	f->words = f->texts = (struct fl_words){ 0 };
+	f->words = f->texts = (struct fl_manifest_words){ 0 };
 	f->n = f->cap = 0;
 }
 
@@ -51,10 +51,10 @@ static int on_object(void *arg, const struct fl_manifest_object *in)
 		f->object = fl_xrealloc(f->object, f->cap * sizeof *f->object);
 	}
 	f->object[f->n++] = (struct fl_manifest){ .line = in->line, .kind = in->store_kind, .selects = in->selects };
-	fl_words_add(&f->words, in->ns);
-	fl_words_add(&f->words, in->name);
-	fl_words_add(&f->words, in->service);
-	fl_words_add(&f->texts, (struct fl_str){ in->json, in->n });
+	fl_manifest_word(&f->words, in->ns);
+	fl_manifest_word(&f->words, in->name);
+	fl_manifest_word(&f->words, in->service);
+	fl_manifest_word(&f->texts, (struct fl_str){ in->json, in->n });
 	return 0;
 }
 

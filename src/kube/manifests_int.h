@@ -17,14 +17,14 @@ struct fl_manifest {
 };
 
 /* Strings, each with its NUL, one after the other. */
-struct fl_words { char *p; size_t n, cap; };
+struct fl_manifest_words { char *p; size_t n, cap; };
 
 struct fl_manifest_file {
 	struct fl_manifest_file *next;          /* by name */
 	char *name;
 	struct fl_manifest *object;
 	unsigned n, cap, skipped;
-	struct fl_words words, texts;
+	struct fl_manifest_words words, texts;
 	uint64_t dev, ino, size, ctime_ns;      /* as it was when it was read */
 	uint64_t named_ns;                      /* its ctime when the log named it as broken */
 	bool fresh;                             /* texts hold more than has to stay */
@@ -50,6 +50,6 @@ struct fl_manifests {
 
 /* Reads the file again (it has to be in the folder's list); on an error it keeps what it had. */
 void fl_manifests_read_file(struct fl_manifests *m, struct fl_manifest_file *f);
-void fl_words_add(struct fl_words *w, struct fl_str s);
+void fl_manifest_word(struct fl_manifest_words *w, struct fl_str s);
 /* All objects of all files into the store, as one list. */
 void fl_manifests_put(struct fl_manifests *m);

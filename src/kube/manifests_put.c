@@ -243,14 +243,14 @@ static void put_objects(struct round *r)
 static void forget(struct round *r)
 {
 	for (struct fl_manifest_file *f = r->m->file; f; f = f->next) {
-		struct fl_words all = f->texts;
+		struct fl_manifest_words all = f->texts;
 		if (!f->fresh)
 			continue;
 		f->fresh = false;
-		f->texts = (struct fl_words){ 0 };
+		f->texts = (struct fl_manifest_words){ 0 };
 		for (unsigned i = 0; i < f->n; i++)
 			if (stays(&f->object[i]))
-				fl_words_add(&f->texts, fl_str(f->object[i].json));
+				fl_manifest_word(&f->texts, fl_str(f->object[i].json));
 		const char *p = f->texts.p = f->texts.n ? fl_xrealloc(f->texts.p, f->texts.n) : NULL;
 		for (unsigned i = 0; i < f->n; i++) {
 			struct fl_manifest *o = &f->object[i];

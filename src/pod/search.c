@@ -13,7 +13,7 @@ static unsigned number(struct fl_str text, unsigned most, unsigned now)
 	return !digits ? now : n < most ? n : most;
 }
 
-static void option(struct fl_client *to, enum fl_libc libc, struct fl_str o)
+static void option(struct fl_resolver *to, enum fl_libc libc, struct fl_str o)
 {
 	struct fl_str name, value = fl_str_cut(o, ':', &name);
 	bool musl = libc == FL_MUSL;
@@ -46,9 +46,9 @@ static bool looks_like_address(struct fl_str w)
 	return colon || dots == 3;
 }
 
-void fl_client_parse(struct fl_arena *a, struct fl_str text, enum fl_libc libc, struct fl_client *to)
+void fl_client_parse(struct fl_arena *a, struct fl_str text, enum fl_libc libc, struct fl_resolver *to)
 {
-	*to = (struct fl_client){ .ndots = 1, .timeout_s = 5, .attempts = 2 };
+	*to = (struct fl_resolver){ .ndots = 1, .timeout_s = 5, .attempts = 2 };
 	while (text.n) {
 		struct fl_str rest, w;
 		text = fl_str_cut(text, '\n', &rest);
@@ -73,7 +73,7 @@ void fl_client_parse(struct fl_arena *a, struct fl_str text, enum fl_libc libc, 
 
 /* ---- the search ---- */
 
-void fl_search_begin(struct fl_search *s, struct fl_arena *a, enum fl_libc libc, const struct fl_client *client, struct fl_str name)
+void fl_search_begin(struct fl_search *s, struct fl_arena *a, enum fl_libc libc, const struct fl_resolver *client, struct fl_str name)
 {
 	*s = (struct fl_search){ .a = a, .libc = libc, .client = client, .name = name, .saved = -1, .result = FL_ANSWER_NXDOMAIN };
 	unsigned dots = 0;

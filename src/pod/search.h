@@ -12,12 +12,12 @@
 enum fl_libc { FL_GLIBC, FL_MUSL, FL_NSLOOKUP };
 
 /* A resolv.conf as a pod's resolver reads it, with its limits. */
-struct fl_client {
+struct fl_resolver {
 	struct fl_words servers, searches;      /* servers: addresses, never empty (127.0.0.1 then) */
 	unsigned ndots, timeout_s, attempts;
 	bool use_tcp, rotate;
 };
-void fl_client_parse(struct fl_arena *a, struct fl_str text, enum fl_libc libc, struct fl_client *to);
+void fl_client_parse(struct fl_arena *a, struct fl_str text, enum fl_libc libc, struct fl_resolver *to);
 
 enum fl_answer {                /* of one name, all its types together */
 	FL_ANSWER_FOUND, FL_ANSWER_NODATA, FL_ANSWER_NXDOMAIN, FL_ANSWER_SERVFAIL,
@@ -30,7 +30,7 @@ enum fl_answer {                /* of one name, all its types together */
 struct fl_search {
 	struct fl_arena *a;
 	enum fl_libc libc;
-	const struct fl_client *client;
+	const struct fl_resolver *client;
 	struct fl_str name;             /* without its final dot */
 	bool absolute;                  /* had one */
 	enum fl_answer result;          /* when it is over */
@@ -40,7 +40,7 @@ struct fl_search {
 	int saved;
 };
 
-void fl_search_begin(struct fl_search *s, struct fl_arena *a, enum fl_libc libc, const struct fl_client *client, struct fl_str name);
+void fl_search_begin(struct fl_search *s, struct fl_arena *a, enum fl_libc libc, const struct fl_resolver *client, struct fl_str name);
 /* The next name, without final dot ("" is the root). False: over. */
 bool fl_search_next(struct fl_search *s, struct fl_str *name);
 void fl_search_told(struct fl_search *s, enum fl_answer answer);

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		pod_of(&a, &host, "Default");
 	}
 	for (enum fl_libc libc = FL_GLIBC; libc <= FL_NSLOOKUP && n < 4096; libc++) {
-		struct fl_client client;
+		struct fl_resolver client;
 		struct fl_search s;
 		fl_client_parse(&a, text, libc, &client);
 		fl_assert(client.servers.n && client.ndots <= 15 && client.attempts && client.timeout_s);

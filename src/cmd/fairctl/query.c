@@ -134,7 +134,7 @@ static int servers(const struct ctl *c, struct resolve *r)
 	int ret = ctl_int(c, "port", 0, 65535, &port);
 	if (ret)
 		return ret;
-	r->client = (struct fl_client){ .ndots = 1, .timeout_s = 5, .attempts = 2 };
+	r->client = (struct fl_resolver){ .ndots = 1, .timeout_s = 5, .attempts = 2 };
 	if (!ctl_given(c, "server") || ctl_given(c, "resolv-conf")) {
 		if (ctl_read(c, ctl_text(c, "resolv-conf"), &text))
 			return 1;

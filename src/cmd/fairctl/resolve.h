@@ -19,7 +19,7 @@ struct resolve_step {
 struct resolve {
 	struct fl_arena *a;
 	enum fl_libc libc;
-	struct fl_client client;        /* searches, ndots, timeout, attempts */
+	struct fl_resolver client;        /* searches, ndots, timeout, attempts */
 	struct ask_server server[RESOLVE_SERVERS];
 	unsigned nserver;
 	uint16_t type[RESOLVE_TYPES];

@@ -55,7 +55,7 @@ static void every_row(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < FL_COUNT(rows); i++) {
-		struct fl_client client;
+		struct fl_resolver client;
 		struct fl_search s;
 		struct fl_words asked = { 0 };
 		struct fl_str name;
@@ -77,7 +77,7 @@ static void every_row(void **state)
 static void files(void **state)
 {
 	(void)state;
-	struct fl_client c;
+	struct fl_resolver c;
 	fl_client_parse(&arena, FL_STR("nameserver 1.1.1.1\nnameserver name\nnameserver fe80::1%eth0\n nameserver 9.9.9.9\n#nameserver 8.8.8.8\n"
 				       "nameserver 2.2.2.2\nnameserver 3.3.3.3\nsearch a b\ndomain d e\noptions ndots:99 timeout:99 attempts:99 use-vc\n"),
 			FL_GLIBC, &c);
