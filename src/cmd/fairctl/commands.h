@@ -5,6 +5,7 @@
 #define CTL_COMMANDS(X) \
 	X(agnhost) \
 	X(query) \
+	X(explain) \
 	X(nslookup) \
 	X(resolvconf) \
 	X(hosts) \

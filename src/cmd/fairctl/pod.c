@@ -12,6 +12,7 @@ struct search {
 	unsigned found;
 	int line;
 	bool failed;
+	bool strangers;                 /* what is no object is passed over */
 };
 
 static cJSON *at(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
@@ -143,6 +144,8 @@ static int on_tree(void *arg, const cJSON *tree, int line)
 	bool templated = false;
 	s->line = line;
 	const cJSON *kind = at(tree, "kind"), *meta = object(s, tree, "metadata", "metadata");
+	if (s->strangers && (!cJSON_IsObject(tree) || !cJSON_IsString(kind)))
+		return 0;
 	if (!cJSON_IsObject(tree) || !cJSON_IsString(kind))
 		return ctl_fail(s->c, "%s:%d: no Kubernetes object: it has no kind", s->path, line);
 	const cJSON *spec = spec_of(tree, &templated);
@@ -187,6 +190,20 @@ int ctl_pod_read(const struct ctl *c, struct fl_arena *a, struct ctl_pod *to)
 	if (!ret && !s.found)
 		return s.name.n ? ctl_fail(c, "%s:1: no pod %s in it", s.path, name) : ctl_fail(c, "%s:1: no pod in it", s.path);
 	return ret;
+}
+
+int ctl_pod_find(const struct ctl *c, struct fl_arena *a, const char *path, struct fl_str ns, struct fl_str name, struct ctl_pod *to)
+{
+	struct search s = { .c = c, .a = a, .to = to, .path = path, .ns = ns, .name = name, .strangers = true };
+	int ret = ctl_documents(c, path, on_tree, &s);
+	return ret ? ret : s.found ? -1 : 0;
+}
+
+int ctl_pod_tree(const struct ctl *c, struct fl_arena *a, const char *from, const cJSON *tree, struct fl_str ns, struct fl_str name, struct ctl_pod *to)
+{
+	struct search s = { .c = c, .a = a, .to = to, .path = from, .ns = ns, .name = name, .strangers = true };
+	int ret = on_tree(&s, tree, 1);
+	return ret ? ret : s.found ? -1 : 0;
 }
 
 struct fl_words ctl_list(struct fl_arena *a, const char *text)

@@ -17,6 +17,10 @@ struct ctl_pod {
 
 /* From --pod and --name, into the arena. 0, or the status to end with, which was said. */
 int ctl_pod_read(const struct ctl *c, struct fl_arena *a, struct ctl_pod *to);
+/* The one of this name in a file, in a tree (from: for messages); the file's other objects may be anything. -1: found; 0: not there; else the
+ * status to end with, which was said. */
+int ctl_pod_find(const struct ctl *c, struct fl_arena *a, const char *path, struct fl_str ns, struct fl_str name, struct ctl_pod *to);
+int ctl_pod_tree(const struct ctl *c, struct fl_arena *a, const char *from, const cJSON *tree, struct fl_str ns, struct fl_str name, struct ctl_pod *to);
 /* "a,b" → words, without empty ones. */
 struct fl_words ctl_list(struct fl_arena *a, const char *text);
 /* One of list that is no address, or NULL; those that are come canonical into to (may be NULL). */
