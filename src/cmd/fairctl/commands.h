@@ -6,6 +6,9 @@
 	X(agnhost) \
 	X(query) \
 	X(explain) \
+	X(check) \
+	X(diff) \
+	X(bench) \
 	X(nslookup) \
 	X(resolvconf) \
 	X(hosts) \
