@@ -137,6 +137,18 @@ def test_ndots(explain):
     assert explain.causes == []
 
 
+def test_ndots_within_the_cluster(explain):
+    data = explain("web.shop.svc.cluster.local")
+    assert data["result"] == "found" and len(data["names"]) == 5 and explain.said["ndots"]["severity"] == "note"
+    explain("wbe.shop.svc.cluster.local")
+    assert "ndots" not in explain.said
+
+
+def test_a_name_outside_is_not_taken_for_a_service(explain):
+    explain("example.org")
+    assert explain.causes == [] and set(explain.said) == {"ndots"}
+
+
 def test_glibc_and_musl(explain):
     (explain.dir / "pod.conf").write_text("nameserver 10.96.0.10\nsearch shop.svc.cluster.local cluster.local\noptions ndots:1\n")
     data = explain("web.shop.svc", who=("--resolv-conf", explain.dir / "pod.conf"))

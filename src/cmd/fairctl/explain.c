@@ -131,7 +131,7 @@ static void live(struct asking *k, struct ex_step *s)
 static enum fl_answer answer_of(const struct ex_step *s)
 {
 	if (!s->reply.got)
-		return FL_ANSWER_SILENT;
+		return s->unasked ? FL_ANSWER_NXDOMAIN : FL_ANSWER_SILENT;
 	switch (s->reply.rcode) {
 	case FL_NOERROR: return s->reply.found ? FL_ANSWER_FOUND : FL_ANSWER_NODATA;
 	case FL_NXDOMAIN: return FL_ANSWER_NXDOMAIN;

@@ -54,6 +54,7 @@ struct ex_step {
 	struct ex_hop *hop;
 	unsigned nhop;
 	struct ex_reply reply;
+	bool unasked;                   /* offline: an upstream would be asked */
 	struct ex_probe *live;          /* NULL: not asked */
 	struct ex_probe *upstream;
 	unsigned nupstream;
@@ -138,6 +139,8 @@ struct ex_meant {
 	bool pod;                       /* a-b-c-d.ns.pod.zone */
 };
 struct ex_meant ex_meant(const struct facts *f);
+/* Is it the cluster that the asker has in mind, and not a name outside that the search list led into it? */
+bool ex_certain(const struct facts *f, const struct ex_meant *m);
 bool ex_failed(const struct facts *f);
 const struct fl_service *ex_service(const struct facts *f, struct fl_str ns, struct fl_str name);
 bool ex_has_ns(const struct facts *f, struct fl_str ns);

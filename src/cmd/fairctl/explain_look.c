@@ -169,4 +169,12 @@ struct ex_meant ex_meant(const struct facts *f)
 	return best;
 }
 
+bool ex_certain(const struct facts *f, const struct ex_meant *m)
+{
+	struct fl_str name = { f->name.p, f->name.n - (f->name.n && f->name.p[f->name.n - 1] == '.') };
+	struct fl_str dotted = fl_arena_printf(f->a, "%.*s.", FL_FMT(name));
+	bool host = m->host.n && *m->host.p != '_';
+	return !memchr(name.p, '.', name.n) || ex_under(dotted, m->zone) || memmem(dotted.p, dotted.n, ".svc.", 5) || (!host && ex_has_ns(f, m->ns));
+}
+
 bool ex_failed(const struct facts *f) { return f->elsewhere || f->end != FL_ANSWER_FOUND; }

@@ -67,6 +67,9 @@ static struct fl_str error(const struct facts *f, int ret)
 static struct fl_str probe(const struct facts *f, const struct ex_probe *p)
 {
 	struct fl_str u = p->udp ? error(f, p->udp) : reply(f, &p->by_udp);
+	bool alike = !p->tcp && !p->udp && p->by_tcp.rcode == p->by_udp.rcode && p->by_tcp.found == p->by_udp.found;
+	if (alike)
+		return SAY("%.*s says over UDP and TCP: %.*s", FL_FMT(p->server), FL_FMT(u));
 	struct fl_str t = p->tcp ? error(f, p->tcp) : SAY("%s, %u of the type", rcode(f, p->by_tcp.rcode), p->by_tcp.found);
 	return SAY("%.*s says over UDP: %.*s; over TCP: %.*s", FL_FMT(p->server), FL_FMT(u), FL_FMT(t));
 }
@@ -90,7 +93,8 @@ static void text_step(const struct facts *f, const struct ex_step *s, unsigned n
 		printf("  %u. %.*s %s\n", number, FL_FMT(s->name), type);
 		return;
 	}
-	printf("  %u. %.*s %s: %.*s\n", number, FL_FMT(s->name), type, FL_FMT(reply(f, &s->reply)));
+	struct fl_str said = s->unasked ? SAY("not asked") : reply(f, &s->reply);
+	printf("  %u. %.*s %s: %.*s\n", number, FL_FMT(s->name), type, FL_FMT(said));
 	if (s->zone.n)
 		printf("       block %.*s (%s:%d)\n", FL_FMT(s->zone), f->conf.path, line_of(f, s->zone));
 	else if (s->reply.got && !s->live)
@@ -117,6 +121,14 @@ static void text_head(const struct facts *f)
 	printf(" asks %.*s; ndots:%u, search %.*s\n", FL_FMT(fl_words_join(f->a, &f->client.servers, ", ")), f->client.ndots, FL_FMT(list));
 }
 
+static bool unasked(const struct facts *f)
+{
+	bool any = false;
+	for (unsigned i = 0; i < f->nglibc; i++)
+		any |= f->step[i].unasked;
+	return any && f->end != FL_ANSWER_FOUND;
+}
+
 static bool musl_differs(const struct facts *f)
 {
 	return f->musl_end != f->end || f->musl_names.n != f->glibc_names.n;
@@ -135,7 +147,7 @@ static void text(const struct facts *f, const struct ex_findings *found)
 	if (f->elsewhere)
 		printf("Result: asked of %.*s, which is not the cluster's DNS\n", FL_FMT(fl_words_join(f->a, &f->client.servers, ", ")));
 	else
-		printf("Result: %s\n", f->end == FL_ANSWER_FOUND ? "it resolves" : fl_answer_text(f->end));
+		printf("Result: %s%s\n", f->end == FL_ANSWER_FOUND ? "it resolves" : fl_answer_text(f->end), unasked(f) ? ", unless an upstream knows it" : "");
 	if (musl_differs(f))
 		printf("musl (Alpine): asks %.*s: %s\n", FL_FMT(fl_words_join(f->a, &f->musl_names, ", ")),
 		       f->musl_end == FL_ANSWER_FOUND ? "it resolves" : fl_answer_text(f->musl_end));
@@ -178,6 +190,7 @@ static cJSON *json_step(const struct facts *f, const struct ex_step *s)
 	cJSON_AddStringToObject(o, "by", s->by);
 	cJSON_AddStringToObject(o, "rcode", s->reply.got ? rcode(f, s->reply.rcode) : "");
 	cJSON_AddItemToObject(o, "records", array(&s->reply.records));
+	cJSON_AddBoolToObject(o, "offline", s->unasked);
 	for (unsigned i = 0; i < s->nhop; i++) {
 		const struct ex_hop *h = &s->hop[i];
 		cJSON *x = cJSON_CreateObject();

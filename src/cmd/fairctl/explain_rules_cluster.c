@@ -113,14 +113,6 @@ static void other_namespaces(const struct facts *f, const struct ex_meant *m, co
 	       SAY("ask for %.*s.%.*s (or %.*s)", FL_FMT(m->service), FL_FMT(n->same[0]), FL_FMT(full(f, m, m->service, n->same[0]))));
 }
 
-/* Is it the cluster that the asker has in mind, and not a name outside that the search list led into it? */
-static bool certain(const struct facts *f, const struct ex_meant *m)
-{
-	struct fl_str before;
-	return !memchr(bare(f->name).p, '.', bare(f->name).n) || ex_has_ns(f, m->ns) || ex_under(SAY("%.*s.", FL_FMT(bare(f->name))), m->zone) ||
-	       behind_svc(f, f->name, &before).n || fl_str_ends(bare(f->name), FL_STR(".svc"));
-}
-
 static void no_service(const struct facts *f, const struct ex_meant *m, struct ex_findings *to)
 {
 	struct nearest n = { .want = m->service, .in = m->ns, .best = 255, .near_ns_d = 255 };
@@ -135,7 +127,7 @@ static void no_service(const struct facts *f, const struct ex_meant *m, struct e
 		       SAY("ask for %.*s", FL_FMT(full(f, m, m->service, n.near_ns))));
 	else if (n.nsame)
 		other_namespaces(f, m, &n, to);
-	if (n.name.n || n.nsame || !certain(f, m))
+	if (n.name.n || n.nsame || !ex_certain(f, m))
 		return;
 	ex_add(to, EX_ERROR, "no-such-service",
 	       ex_has_ns(f, m->ns) ? SAY("there is no Service %.*s in namespace %.*s, nor one with a similar name", FL_FMT(m->service), FL_FMT(m->ns))

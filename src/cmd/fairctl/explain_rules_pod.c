@@ -70,14 +70,16 @@ static void multiply(const struct facts *f, struct ex_findings *to)
 {
 	struct fl_str name = bare(f->name);
 	unsigned n = f->glibc_names.n;
-	if (n < 2 || f->elsewhere || !memchr(name.p, '.', name.n) || of_cluster(f))
+	struct ex_meant m = ex_meant(f);
+	bool inside = of_cluster(f) || (m.kube && ex_certain(f, &m)), found = f->end == FL_ANSWER_FOUND;
+	if (n < 2 || f->elsewhere || !memchr(name.p, '.', name.n) || (inside && !found))
 		return;
 	if (!fl_str_eq(bare(f->glibc_names.at[n - 1]), name))
 		return;
 	unsigned dots = 0;
 	for (size_t i = 0; i < name.n; i++)
 		dots += name.p[i] == '.';
-	ex_add(to, f->end == FL_ANSWER_FOUND ? EX_WARNING : EX_NOTE, "ndots",
+	ex_add(to, found && !inside ? EX_WARNING : EX_NOTE, "ndots",
 	       SAY("with ndots:%u and %u search domains this name costs %u queries (%u names, A and AAAA each) instead of 2", f->client.ndots,
 		   f->client.searches.n, 2 * n, n),
 	       SAY("ask for %.*s. with a final dot, or set ndots to %u in the pod's dnsConfig.options", FL_FMT(name), dots));

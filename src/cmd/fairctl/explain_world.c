@@ -136,6 +136,8 @@ void ex_world_ask(struct ex_world *w, const struct facts *f, struct ex_step *s)
 	if (p)
 		ex_run(w->loop, is_done, w, QUESTION_S * FL_SEC);
 	fl_put_end(p);
+	s->unasked = f->offline && !strcmp(s->by, "forward");
+	s->reply.got &= !s->unasked;
 	w->step = NULL;
 }
 
