@@ -30,6 +30,7 @@ struct fl_http_response {
 	int status;
 	const char *type;               /* static; at first "text/plain; charset=utf-8" */
 	bool nosniff;                   /* X-Content-Type-Options, as Go says on errors */
+	const char *headers;            /* more header lines, each with its CRLF; static, at most 600 bytes; NULL: none */
 	char location[256];             /* of a redirect; %-encoded */
 	char *body;
 	size_t n, cap;

@@ -28,7 +28,7 @@ struct fl_http_peer {
 	uint64_t skip;                  /* of a request's body, still to come; UINT64_MAX: no end */
 	size_t in_n, out_n, out_at, body_n;
 	char *body;
-	char out[1024];
+	char out[1536];
 	char in[FL_HTTP_HEAD];
 };
 
@@ -180,10 +180,10 @@ static void send_answer(struct fl_http_peer *p, const struct fl_http_head_in *h,
 	/* Said only where it is not what the version does anyway. */
 	const char *connection = p->keep == !h->http10 ? "" : p->keep ? "Connection: keep-alive\r\n" : "Connection: close\r\n";
 	int n = snprintf(p->out, sizeof p->out,
-			 "HTTP/1.%d %d %s%s%s\r\nContent-Type: %.128s\r\n%s%s%s%sDate: %s\r\nContent-Length: %zu\r\n%s\r\n",
+			 "HTTP/1.%d %d %s%s%s\r\nContent-Type: %.128s\r\n%s%s%s%s%.600sDate: %s\r\nContent-Length: %zu\r\n%s\r\n",
 			 !h->http10, rs->status, fl_http_reason(rs->status), why ? ": " : "", why ? why : "", rs->type,
 			 rs->location[0] ? "Location: " : "", rs->location, rs->location[0] ? "\r\n" : "",
-			 rs->nosniff ? "X-Content-Type-Options: nosniff\r\n" : "", date, rs->n, connection);
+			 rs->nosniff ? "X-Content-Type-Options: nosniff\r\n" : "", rs->headers ? rs->headers : "", date, rs->n, connection);
 	fl_assert(n > 0 && (size_t)n < sizeof p->out);
 	p->out_n = (size_t)n;
 	p->out_at = 0;

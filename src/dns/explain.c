@@ -83,7 +83,14 @@ static struct fl_group *group_at(const struct fl_gen *g, const struct fl_udp_way
 struct fl_put *fl_put(struct fl_server *s, const struct fl_udp_way *way, const char *port, const uint8_t *msg, size_t n,
 		      void (*answer)(void *arg, const uint8_t *msg, size_t n, const struct fl_query *q), void *arg)
 {
-	struct fl_group *g = s->gen && s->inline_shard ? group_at(s->gen, way, port) : NULL;
+	return s->inline_shard ? fl_put_on(&s->shard[1]->sh, way, port, msg, n, answer, arg) : NULL;
+}
+
+struct fl_put *fl_put_on(struct fl_shard *sh, const struct fl_udp_way *way, const char *port, const uint8_t *msg, size_t n,
+			 void (*answer)(void *arg, const uint8_t *msg, size_t n, const struct fl_query *q), void *arg)
+{
+	struct fl_shard_x *x = (struct fl_shard_x *)sh;
+	struct fl_group *g = x->gen ? group_at(x->gen, way, port) : NULL;
 	int64_t number = 0;
 	if (!g)
 		return NULL;
@@ -91,12 +98,14 @@ struct fl_put *fl_put(struct fl_server *s, const struct fl_udp_way *way, const c
 	fl_parse_int(fl_str(port), 0, 65535, &number);
 	*p = (struct fl_put){ .asker = { .udp = true, .answer = answered }, .way = *way, .answer = answer, .arg = arg };
 	p->asker.way = &p->way;
-	p->l = (struct fl_listener){ .udp = { .fd = -1 }, .shard = s->shard[1], .users = 1, .group = g, .port = (uint16_t)number };
+	p->l = (struct fl_listener){ .udp = { .fd = -1 }, .shard = x, .users = 1, .group = g, .port = (uint16_t)number };
 	if (fl_query_stream(&p->l, &p->asker, msg, n))
 		return p;
 	free(p);
 	return NULL;
 }
+
+bool fl_put_busy(const struct fl_put *p) { return p->l.users > 1; }
 
 void fl_put_end(struct fl_put *p)
 {

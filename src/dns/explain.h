@@ -26,4 +26,8 @@ struct fl_put;
  * the bytes are no question. The result is kept until fl_put_end(), after answer(). */
 struct fl_put *fl_put(struct fl_server *s, const struct fl_udp_way *way, const char *port, const uint8_t *msg, size_t n,
 		      void (*answer)(void *arg, const uint8_t *msg, size_t n, const struct fl_query *q), void *arg);
+/* The same on a shard that serves, on its thread, in the configuration that it serves now: no trace. It counts and is logged as any question. */
+struct fl_put *fl_put_on(struct fl_shard *sh, const struct fl_udp_way *way, const char *port, const uint8_t *msg, size_t n,
+			 void (*answer)(void *arg, const uint8_t *msg, size_t n, const struct fl_query *q), void *arg);
+bool fl_put_busy(const struct fl_put *p);       /* the query is not over yet, maybe for a job that is out: too early for fl_put_end() */
 void fl_put_end(struct fl_put *p);      /* NULL is fine */

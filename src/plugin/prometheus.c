@@ -117,7 +117,7 @@ static int setup(struct fl_setup *s, void **inst)
 static void note(void *arg, const struct fl_plugin *plugin, void *inst)
 {
 	static const char *const no_handlers[] = { "root", "quic", "grpc_server", "https", "https3", "timeouts", "multisocket", "reload", "bind",
-						   "debug", "ready", "health", "pprof", "tls", "on", "sign", "proxyproto", "shed" };
+						   "debug", "ready", "health", "dashboard", "pprof", "tls", "on", "sign", "proxyproto", "shed" };
 	struct prom *p = arg;
 	(void)inst;
 	for (unsigned i = 0; i < FL_COUNT(no_handlers); i++)

@@ -2,7 +2,9 @@
 #include "plugin/kubernetes/metrics.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "store/cluster.h"
 #include "wire/name.h"
+#include <errno.h>
 #include <stdlib.h>
 
 enum { RECLAIM_BYTES = 512 * 1024 };
@@ -384,6 +386,23 @@ void fl_k8s_each_node(const struct fl_k8s_index *ix, bool multicluster, void (*f
 		if (n)
 			fn(arg, n);
 	}
+}
+
+int fl_k8s_scan_nodes(const struct fl_k8s_index *ix, struct fl_cluster_scan *at, uint32_t slots,
+		      void (*fn)(void *arg, const struct fl_k8s_node *n), void *arg)
+{
+	const struct fl_k8s_slots *t = ix->node[false].now;
+	if (at->next && at->index != t)
+		return -ESTALE;
+	at->index = t;
+	for (uint32_t left = slots; t && left; left--, at->next++) {
+		if (at->next > t->mask)
+			return 0;
+		const struct fl_k8s_node *n = t->hash[at->next] ? t->ptr[at->next] : NULL;
+		if (n)
+			fn(arg, n);
+	}
+	return t && at->next <= t->mask;
 }
 
 bool fl_k8s_exposed(const struct fl_k8s_index *ix, struct fl_str ns)

@@ -61,6 +61,10 @@ size_t fl_k8s_index_bytes(const struct fl_k8s_index *ix);
 const struct fl_k8s_node *fl_k8s_node(const struct fl_k8s_index *ix, bool multicluster, const uint8_t *key, unsigned n);
 /* Every node, in no order; fn may keep nothing of it. Any thread that reads. */
 void fl_k8s_each_node(const struct fl_k8s_index *ix, bool multicluster, void (*fn)(void *arg, const struct fl_k8s_node *n), void *arg);
+/* Some of them, from *at on: store/cluster.h scan(). Not the multicluster ones. */
+struct fl_cluster_scan;
+int fl_k8s_scan_nodes(const struct fl_k8s_index *ix, struct fl_cluster_scan *at, uint32_t slots,
+		      void (*fn)(void *arg, const struct fl_k8s_node *n), void *arg);
 bool fl_k8s_exposed(const struct fl_k8s_index *ix, struct fl_str ns);
 /* The service whose cluster IP it is, the first by namespace and name of those that are exposed; NULL. */
 const struct fl_service *fl_k8s_vip(const struct fl_k8s_index *ix, const struct fl_ip *ip);

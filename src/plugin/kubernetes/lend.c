@@ -42,6 +42,11 @@ static void services(void *inst, void (*fn)(void *arg, const struct fl_cluster_s
 	fl_k8s_each_node(((const struct fl_k8s *)inst)->index, false, each_node, &(struct each){ fn, arg });
 }
 
+static int scan(void *inst, struct fl_cluster_scan *at, uint32_t slots, void (*fn)(void *arg, const struct fl_cluster_service *s), void *arg)
+{
+	return fl_k8s_scan_nodes(((const struct fl_k8s *)inst)->index, at, slots, each_node, &(struct each){ fn, arg });
+}
+
 static unsigned by_external(void *inst, const struct fl_ip *ip, const struct fl_service **to, unsigned cap)
 {
 	return fl_k8s_by_external(((const struct fl_k8s *)inst)->index, ip, to, cap);
@@ -71,7 +76,7 @@ static uint32_t ttl(void *inst) { return ((const struct fl_k8s *)inst)->ttl; }
 
 const void *fl_k8s_iface(void *inst, const char *what)
 {
-	static const struct fl_cluster_ops cluster = { synced, exposed, service, services, by_external, selves, endpoint_name, serial, ttl };
+	static const struct fl_cluster_ops cluster = { synced, exposed, service, services, scan, by_external, selves, endpoint_name, serial, ttl };
 	(void)inst;
 	if (!strcmp(what, "autopath"))
 		return &fl_k8s_autopath;
