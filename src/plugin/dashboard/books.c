@@ -16,7 +16,7 @@ uint32_t fl_dash_book_draw(struct book *b, uint64_t now_ns)
 		return 0;
 	}
 	uint64_t tick = now_ns >> 26;           /* 67 ms */
-	if (tick != b->tick) {
+	if (tick != b->tick || !b->every) {
 		b->tick = tick;
 		b->every = b->adds > BOOK_BUSY ? BOOK_EVERY : 1;
 		b->adds = 0;
