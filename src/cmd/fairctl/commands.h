@@ -10,6 +10,7 @@
 	X(diff) \
 	X(bench) \
 	X(nslookup) \
+	X(top) \
 	X(resolvconf) \
 	X(hosts) \
 	X(dns_server_list) \
