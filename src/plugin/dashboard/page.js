@@ -31,6 +31,8 @@ function num(v) {
 function secs(v) {
 	if (v === null || v === undefined)
 		return '\u2013';
+	if (v === 0)
+		return '0';
 	if (v < 1e-3)
 		return Math.round(v * 1e6) + ' \u00b5s';
 	return v < 1 ? (v * 1e3).toFixed(v < 1e-2 ? 1 : 0) + ' ms' : v.toFixed(1) + ' s';
