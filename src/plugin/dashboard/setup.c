@@ -3,6 +3,7 @@
 #include "ctl/summary.h"
 #include "page.gen.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,17 @@ static void listen_at(struct dash *d, const char *host, struct fl_http_face **fa
 		fl_log(FL_ERROR, "plugin/dashboard", "Failed to start the status page: %s", why.msg);        /* as health and ready: said, not fatal */
 }
 
+/* The kernel lists its addresses; none are there when IPv6 is off. */
+static bool has_ipv6(void)
+{
+	char c;
+	int fd = open("/proc/net/if_inet6", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, &c, 1);
+	if (fd >= 0)
+		close(fd);
+	return n == 1;
+}
+
 static int start(void *inst, struct fl_err *e)
 {
 	struct dash *d = inst, **last = &fl_dash_all;
@@ -245,7 +257,7 @@ static int start(void *inst, struct fl_err *e)
 	d->next = NULL;
 	if (no_host(d->addr)) {
 		listen_at(d, "127.0.0.1", &d->face[0]);
-		if (!access("/proc/net/if_inet6", F_OK))
+		if (has_ipv6())
 			listen_at(d, "[::1]", &d->face[1]);
 	} else {
 		listen_at(d, "", &d->face[0]);
