@@ -171,7 +171,7 @@ def test_more_jobs_than_places():
         s.signal("SIGUSR1")
         until(lambda: api(s, "zones")["zones"][0]["plugins"] == "whoami")
         s.signal("SIGTERM")
-        assert s.exit_code(30) == 0
+        assert s.exit_code(30) == 0, s.log()
 
 
 def write_services(directory, count):
@@ -185,9 +185,10 @@ def write_services(directory, count):
 
 def test_paging_a_large_cluster():
     count = 100000
-    s = Server(CLUSTER, m=free_port(), d=free_port())
+    s = Server(CLUSTER, wait=False, m=free_port(), d=free_port())
     write_services(s.dir / "objects", count)
     with s:
+        s.wait_log("CoreDNS-1.15.0", timeout=120)
         until(lambda: (k := api(s, "status")["view"]["kubernetes"]) and k[0]["synced"] and k[0]["kinds"], 60)
         j = job(s, "services", limit=3)
         assert (j["total"], j["matched"], j["more"]) == (count + 1, count + 1, True)

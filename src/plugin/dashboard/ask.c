@@ -91,6 +91,7 @@ static void back(void *arg)
 	else
 		tell(k, &k->job->out);
 	k->job->done = true;
+	k->job->ask = NULL;
 	free(k);
 }
 
@@ -237,6 +238,7 @@ void fl_dash_ask(struct dash *d, const struct fl_http_request *rq, struct fl_htt
 		return;
 	}
 	k->job = j;
+	j->ask = k;
 	fl_loop_post(k->sh->loop, begin, k);
 	fl_dash_job_told(j, rs);
 }

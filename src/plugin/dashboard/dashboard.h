@@ -59,6 +59,7 @@ struct dash_job {
 	char id[20];                            /* not to be guessed */
 	bool used, done;
 	uint64_t began_ns;
+	struct dash_ask *ask;           /* out on a shard; one that is when the process ends stays so */
 	struct fl_http_response out;            /* the result, an object's members behind {"id":…,"done":true */
 };
 /* Free, or the oldest that is done; NULL: all are at work. */
