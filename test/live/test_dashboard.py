@@ -174,6 +174,16 @@ def test_more_jobs_than_places():
         assert s.exit_code(30) == 0, s.log()
 
 
+def test_reloads_while_it_is_read():
+    with plain() as s:
+        for i in range(8):
+            s.signal("SIGUSR1")
+            for k in range(5):
+                assert job(s, "explain", name=f"a{k}.test")["by"] == "whoami"
+                assert api(s, "status")["prometheus"]
+            until(lambda: s.log().count("Reloading complete") == i + 1)
+
+
 def write_services(directory, count):
     os.mkdir(directory)
     with open(directory / "all.yaml", "w") as f:

@@ -228,12 +228,17 @@ void fl_dash_ask(struct dash *d, const struct fl_http_request *rq, struct fl_htt
 	}
 	struct dash_ask *k = fl_xalloc(sizeof *k);
 	k->main = d->loop;
-	k->sh = d->shard[1];
+	k->sh = fl_dash_all->shard[1];          /* the oldest generation serves; a new one's shards may not have begun */
 	k->again.fn = finish_again;
 	k->n = question(k->msg, wire, (size_t)n, type);
-	j = k->sh && place(d, k) ? fl_dash_job(d) : NULL;
+	if (!place(d, k)) {
+		fl_dash_error(rs, 404, "no server block listens for plain DNS here");
+		free(k);
+		return;
+	}
+	j = k->sh ? fl_dash_job(d) : NULL;
 	if (!j) {
-		fl_dash_error(rs, *k->port ? 503 : 404, *k->port ? "too many are at work: ask again soon" : "no server block listens for plain DNS here");
+		fl_dash_error(rs, 503, k->sh ? "too many are at work: ask again soon" : "the server does not serve yet");
 		free(k);
 		return;
 	}

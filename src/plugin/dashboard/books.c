@@ -115,11 +115,12 @@ static int by_hash(const void *pa, const void *pb)
 	return c ? c : a->n != b->n ? (int)a->n - (int)b->n : memcmp(a->key, b->key, a->n);
 }
 
+/* By what is certain: among many that are asked alike, the counts of those that came in and out are mostly what others left. */
 static int by_count(const void *pa, const void *pb)
 {
 	const struct book_entry *a = pa, *b = pb;
-	int c = (a->count < b->count) - (a->count > b->count);
-	return c ? c : by_hash(pa, pb);
+	uint32_t x = a->count - a->over, y = b->count - b->over;
+	return x != y ? (x < y ? 1 : -1) : by_hash(pa, pb);
 }
 
 void fl_dash_book_top(struct book *const *book, unsigned n, uint64_t now_ns, struct book_top *top)

@@ -17,7 +17,7 @@ struct book {
 	uint64_t tick, halved_ns, total, seed;
 	struct book_entry at[BOOK_SETS][BOOK_WAYS];
 };
-struct book_top { uint64_t total; unsigned n; struct book_entry at[BOOK_TOP]; };        /* the most first */
+struct book_top { uint64_t total; unsigned n; struct book_entry at[BOOK_TOP]; };        /* by count - over, the most first */
 
 /* Is this one to be counted, and as how many? 0: no. Few are all counted, else one of BOOK_EVERY at random. The shard's. */
 uint32_t fl_dash_book_draw(struct book *b, uint64_t now_ns);

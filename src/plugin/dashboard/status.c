@@ -84,7 +84,7 @@ static void top(const struct dash *d, struct fl_http_response *rs, const struct 
 		}
 		fl_dash_text(rs, i ? ",{\"name\":" : "{\"name\":", (struct fl_str){ text, n });
 		fl_http_printf(rs, ",\"count\":%u,\"at_least\":%u", t.at[i].count, t.at[i].count - t.at[i].over);
-		fl_dash_number(rs, ",\"share\":", t.total ? (double)t.at[i].count / (double)t.total : NAN);
+		fl_dash_number(rs, ",\"share\":", t.total ? (double)(t.at[i].count - t.at[i].over) / (double)t.total : NAN);
 		fl_http_printf(rs, "}");
 	}
 	fl_http_printf(rs, "]");
@@ -92,7 +92,7 @@ static void top(const struct dash *d, struct fl_http_response *rs, const struct 
 
 void fl_dash_status(struct dash *d, struct fl_http_response *rs)
 {
-	if (!seen.filled[seen.now])
+	if (!seen.filled[seen.now] || fl_clock_ns() - seen.at_ns[seen.now] > 2 * DASH_TICK)     /* reloads begin the ticks anew */
 		look();
 	unsigned was = !seen.now;
 	bool both = seen.filled[was];
