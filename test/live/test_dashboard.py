@@ -68,6 +68,7 @@ def test_numbers_and_shape():
         assert [c["name"] for c in v["top"]["clients"]] == ["127.0.0.1"]
         points = until(lambda: (p := api(s, "history")["points"]) and p)
         assert all(len(p) == 7 for p in points)
+        assert api(s, "history", after=int(time.time()) + 100)["points"] == [] and api(s, "history", 400, after="x")["error"]
         z = api(s, "zones")
         assert z["total"] == 1 and z["zones"][0]["zone"] == "." and z["zones"][0]["plugins"] == "whoami"
 

@@ -50,7 +50,7 @@ bool fl_dash_param(const struct fl_http_request *rq, const char *name, char *to,
 /* ---- status.c ---- */
 void fl_dash_tick(void *inst);                  /* of the oldest instance */
 void fl_dash_status(struct dash *d, struct fl_http_response *rs);
-void fl_dash_history(struct dash *d, struct fl_http_response *rs);
+void fl_dash_history(const struct fl_http_request *rq, struct fl_http_response *rs);
 void fl_dash_zones(struct dash *d, struct fl_http_response *rs);
 
 /* ---- jobs.c: a job is started by its first request, {"id": "…", "done": false}, and told to those that bring the id ---- */

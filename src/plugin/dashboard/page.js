@@ -224,9 +224,9 @@ function plots() {
 
 async function update() {
 	try {
-		const [s, h] = await Promise.all([get('api/status'), get('api/history')]);
+		const [s, h] = await Promise.all([get('api/status'), get('api/history?after=' + (points.length ? points[points.length - 1][0] : 0))]);
 		tick = h.interval * 1000;
-		points = h.points;
+		points = points.concat(h.points).slice(-KEPT);
 		show(s);
 		plots();
 		if ($('services-card').hidden && s.cluster) {

@@ -18,7 +18,7 @@ struct dash_scan {
 	struct fl_cluster_scan at;
 	struct fl_arena *arena;         /* its generation */
 	unsigned restarts;
-	char want[256], after_zone[256];
+	char want[513], after_zone[256];
 	struct row after;               /* the last one of the page before */
 	unsigned limit, n;
 	uint64_t matched, all, before_matched, before_all;      /* before: what earlier clusters had, should this one begin again */

@@ -197,7 +197,7 @@ static void api(struct dash *d, const struct fl_http_request *rq, struct fl_http
 	else if (fl_str_is(path, "/api/status"))
 		fl_dash_status(d, rs);
 	else if (fl_str_is(path, "/api/history"))
-		fl_dash_history(d, rs);
+		fl_dash_history(rq, rs);
 	else if (fl_str_is(path, "/api/zones"))
 		fl_dash_zones(d, rs);
 	else if (fl_str_is(path, "/api/services"))

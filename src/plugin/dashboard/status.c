@@ -114,13 +114,21 @@ void fl_dash_status(struct dash *d, struct fl_http_response *rs)
 
 static double known(double v) { return v < 0 ? NAN : v; }
 
-void fl_dash_history(struct dash *d, struct fl_http_response *rs)
+void fl_dash_history(const struct fl_http_request *rq, struct fl_http_response *rs)
 {
-	(void)d;
+	char number[24];
+	int64_t after = -1;
+	unsigned n = 0;
+	if (fl_dash_param(rq, "after", number, sizeof number) && fl_parse_int(fl_str(number), 0, INT64_MAX, &after)) {
+		fl_dash_error(rs, 400, "after is a time in seconds");
+		return;
+	}
 	fl_http_printf(rs, "{\"interval\":%llu,\"points\":[", DASH_TICK / FL_SEC);
 	for (unsigned i = 0; i < nhistory; i++) {
 		const struct point *p = &history[(first + i) % HISTORY];
-		fl_dash_number(rs, i ? ",\n[" : "[", p->at);
+		if (p->at <= (double)after)
+			continue;
+		fl_dash_number(rs, n++ ? ",\n[" : "[", p->at);
 		fl_dash_number(rs, ",", p->rate);
 		fl_dash_number(rs, ",", p->errors);
 		fl_dash_number(rs, ",", known(p->p50));
