@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "conf/kubedns.h"
 #include "dns/server_int.h"
 #include <errno.h>
 #include <limits.h>
@@ -83,8 +84,34 @@ static struct fl_conf *parse(struct fl_reload *r, const char *name, struct fl_st
 	return NULL;
 }
 
+static void kubedns_note(void *arg, struct fl_str key, const char *text)
+{
+	struct fl_reload *r = arg;
+	fl_log(FL_WARN, NULL, "%s/%.*s: %s", r->process.conf, FL_FMT(key), text);
+}
+
+/* A folder: kube-dns's ConfigMap. Notes only when something else than what is running comes out of it: it is read every few seconds. */
+static struct fl_conf *read_kubedns(struct fl_reload *r, struct fl_err *e)
+{
+	struct fl_arena a;
+	struct fl_str text;
+	struct fl_kubedns k = { .port = FL_STR("") };
+	fl_arena_init(&a, NULL, 0, NULL, SIZE_MAX / 2);
+	struct fl_conf *c = NULL;
+	if (!fl_kubedns_folder(&a, r->process.conf, &k, &text, e))
+		c = parse(r, r->process.conf, text, e);
+	k.note = kubedns_note;
+	k.arg = r;
+	if (c && strcmp(c->sha512, r->tried))
+		fl_kubedns_corefile(&a, &k, &text, e);
+	fl_arena_finish(&a);
+	return c;
+}
+
 struct fl_conf *fl_reload_read(struct fl_reload *r, struct fl_err *e)
 {
+	if (fl_kubedns_is_folder(r->process.conf))
+		return read_kubedns(r, e);
 	struct fl_arena a;
 	struct fl_str text = { 0 };
 	const char *path = r->process.conf;

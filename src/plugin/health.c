@@ -11,10 +11,10 @@
 struct health {
 	struct fl_timer timer;
 	uint64_t due_ns;
-	struct fl_str addr;
+	struct fl_str addr, kubedns;    /* kubedns.p NULL: not wanted */
 	int64_t lameduck_ns;
 	struct fl_loop *loop;
-	struct fl_http_face *face;
+	struct fl_http_face *face, *kubedns_face;
 	struct fl_grid *took, *failed;
 };
 
@@ -24,11 +24,25 @@ static const struct fl_metric_def took_def = { "coredns_health_request_duration_
 static const struct fl_metric_def failed_def = { "coredns_health_request_failures_total", "The number of times the health check failed.",
 						 FL_COUNTER, .always = true };
 
-static int lameduck(struct fl_setup *s, struct health *h)
+/* kube-dns's sidecar answers its probes at an address of its own (kubernetes/dns cmd/sidecar). */
+static int kubedns(struct fl_setup *s, struct health *h)
+{
+	struct fl_str *arg, host, port;
+	struct fl_err e;
+	unsigned n = fl_disp_args(fl_setup_disp(s), &arg);
+	if (n > 1)
+		return fl_setup_arg_error(s);
+	h->kubedns = n ? arg[0] : FL_STR(":10054");
+	return fl_http_split(h->kubedns, &host, &port, &e) ? fl_setup_error(s, "%s", e.msg) : 0;
+}
+
+static int property(struct fl_setup *s, struct health *h)
 {
 	struct fl_disp *d = fl_setup_disp(s);
 	struct fl_str *arg;
 	struct fl_err e;
+	if (fl_str_is(fl_disp_val(d), "kubedns"))
+		return kubedns(s, h);
 	if (!fl_str_is(fl_disp_val(d), "lameduck"))
 		return fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(fl_disp_val(d)));
 	if (fl_disp_args(d, &arg) != 1)
@@ -59,7 +73,7 @@ static int setup(struct fl_setup *s, void **inst)
 		if (fl_http_split(h->addr, &host, &port, &e))
 			return fl_setup_error(s, "%s", e.msg);
 		while (!ret && fl_disp_next_block(d))
-			ret = lameduck(s, h);
+			ret = property(s, h);
 	}
 	return ret;
 }
@@ -69,6 +83,16 @@ static void healthy(void *arg, const struct fl_http_request *rq, struct fl_http_
 	(void)arg;
 	(void)rq;
 	fl_http_reply(rs, 200, "OK");
+}
+
+/* Its two names for what is one program here; any other is 404, as there. */
+static void probe(void *arg, const struct fl_http_request *rq, struct fl_http_response *rs)
+{
+	(void)arg;
+	if (fl_str_is(rq->path, "/healthcheck/kubedns") || fl_str_is(rq->path, "/healthcheck/dnsmasq"))
+		fl_http_reply(rs, 200, "ok");
+	else
+		fl_http_not_found(rs);
 }
 
 static void due(struct fl_timer *t)
@@ -96,6 +120,11 @@ static int start(void *inst, struct fl_err *e)
 	h->failed = fl_metric_plain(&failed_def);
 	if (fl_http_listen(h->loop, h->addr, "/health", healthy, h, &h->face, e))
 		return -EINVAL;
+	if (h->kubedns.p && fl_http_listen(h->loop, h->kubedns, "/healthcheck/", probe, h, &h->kubedns_face, e)) {
+		fl_http_close(h->face);
+		h->face = NULL;
+		return -EINVAL;
+	}
 	h->timer.fn = due;
 	h->due_ns = fl_clock_ns() + FL_SEC;
 	fl_timer_set(h->loop, &h->timer, h->due_ns);
@@ -107,7 +136,8 @@ static void stop(void *inst)
 	struct health *h = inst;
 	fl_timer_clear(h->loop, &h->timer);
 	fl_http_close(h->face);
-	h->face = NULL;
+	fl_http_close(h->kubedns_face);
+	h->face = h->kubedns_face = NULL;
 }
 
 static uint64_t leave(void *inst)
@@ -124,6 +154,7 @@ static uint64_t leave(void *inst)
 static const struct fl_opt opts[] = {
 	{ "", "[ADDRESS]", "where /health is served (:8080)" },
 	{ "lameduck", "DURATION", "go on serving for so long when the process is told to end" },
+	{ "kubedns", "[ADDRESS]", "serve kube-dns's probes /healthcheck/kubedns and /healthcheck/dnsmasq there (:10054)" },
 	{ 0 },
 };
 
