@@ -13,6 +13,7 @@
 	X(top) \
 	X(resolvconf) \
 	X(hosts) \
+	X(translate) \
 	X(dns_server_list) \
 	X(dns_suffix) \
 	X(etc_hosts) \

@@ -73,6 +73,8 @@ int ctl_read(const struct ctl *c, const char *path, struct fl_str *text);
 /* Every document of a YAML or JSON text, List kinds unrolled, as trees for the call; non-zero from fn stops with that. 0, fn's, or 1
  * after "PATH:LINE: yaml: …". */
 int ctl_documents(const struct ctl *c, const char *path, int (*fn)(void *arg, const cJSON *tree, int line), void *arg);
+/* The same of a text that was read already; path is for the words. */
+int ctl_documents_of(const struct ctl *c, const char *path, struct fl_str text, int (*fn)(void *arg, const cJSON *tree, int line), void *arg);
 /* Prints the tree, indented, with a newline, and deletes it. 0, or 1 without memory. */
 int ctl_print(const struct ctl *c, cJSON *tree);
 cJSON *ctl_json_str(struct fl_str s);           /* a text that need not end in NUL; bytes that are no UTF-8 become U+FFFD */

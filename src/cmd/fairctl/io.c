@@ -94,16 +94,22 @@ static int malformed(const struct ctl *c, const char *path, const char *msg)
 	return ctl_fail(c, "%s:1: %s", path, msg);
 }
 
+int ctl_documents_of(const struct ctl *c, const char *path, struct fl_str text, int (*fn)(void *arg, const cJSON *tree, int line), void *arg)
+{
+	struct fl_err e = { "" };
+	struct documents d = { fn, arg };
+	int ret = (looks_like_json(text) ? fl_json_read : fl_yaml_read)(text, on_tree, &d, &e);
+	return e.msg[0] ? malformed(c, path, e.msg) : ret;
+}
+
 int ctl_documents(const struct ctl *c, const char *path, int (*fn)(void *arg, const cJSON *tree, int line), void *arg)
 {
 	struct fl_str text;
-	struct fl_err e = { "" };
-	struct documents d = { fn, arg };
 	if (ctl_read(c, path, &text))
 		return 1;
-	int ret = (looks_like_json(text) ? fl_json_read : fl_yaml_read)(text, on_tree, &d, &e);
+	int ret = ctl_documents_of(c, path, text, fn, arg);
 	free((char *)(uintptr_t)text.p);
-	return e.msg[0] ? malformed(c, path, e.msg) : ret;
+	return ret;
 }
 
 /* ---- JSON ---- */
