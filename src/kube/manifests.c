@@ -17,7 +17,6 @@
 enum { FILE_MAX = 256 << 20, BIG = 1 << 20 };
 #define WHO "plugin/kubernetes"
 #define SETTLE_NS (50 * FL_MS)
-#define POLL_NS (2 * FL_SEC)
 
 /* ---- a file ---- */
 
@@ -291,8 +290,6 @@ static void on_timer(struct fl_timer *t)
 {
 	struct fl_manifests *m = (struct fl_manifests *)((char *)t - offsetof(struct fl_manifests, timer));
 	look(m);
-	if (!m->watch)
-		fl_timer_set(m->loop, t, fl_loop_now(m->loop) + POLL_NS);
 }
 
 /* ---- the source ---- */
@@ -348,9 +345,6 @@ struct fl_source *fl_source_manifests_create(struct fl_store *store, struct fl_l
 		return NULL;
 	}
 	m->watch = fl_watch_add(loop, m->dir, SETTLE_NS, look, m);
-	if (!m->watch)
-		fl_log(FL_WARN, WHO, "manifests %s: cannot be watched (%s), looking every %us", m->dir, strerror(errno),
-		       (unsigned)(POLL_NS / FL_SEC));
 	fl_timer_set(loop, &m->timer, fl_loop_tick(loop));      /* on the loop, as every other change */
 	return &m->base;
 }

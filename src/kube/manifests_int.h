@@ -39,7 +39,7 @@ struct fl_manifests {
 	char *dir;
 	struct fl_selector *labels, *namespace_labels;
 	struct fl_watch *watch;
-	struct fl_timer timer;                  /* the first reading; then polling, where there is no watch */
+	struct fl_timer timer;                  /* the first reading */
 	struct fl_manifest_file *file;
 	bool loaded;
 	int complaint;                          /* errno of the folder when it was named in the log */

@@ -1,4 +1,5 @@
 #include "net/watch.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include <errno.h>
 #include <limits.h>
@@ -10,13 +11,14 @@
 #include <unistd.h>
 
 enum { HOPS = 8 };      /* links on the way to the file */
+#define POLL_NS (2 * FL_SEC)
 
 /* What a file is: when none of it moved, its content did not. */
 struct sign { dev_t dev; ino_t ino; struct timespec mtime; off_t size; bool there, dir; };
 
 struct fl_watch {
 	struct fl_io io;
-	struct fl_timer settle;
+	struct fl_timer settle;         /* also the polling's */
 	struct fl_loop *loop;
 	char *path;
 	uint64_t settle_ns, first_ns;
@@ -25,6 +27,7 @@ struct fl_watch {
 	struct sign last;
 	int wd[HOPS + 1];
 	unsigned nwd;
+	int lack;                       /* errno of a watch that the kernel had no room for; said once */
 };
 
 static struct sign sign_of(const char *path)
@@ -47,6 +50,8 @@ static void watch_folder(struct fl_watch *w, const char *folder)
 	int wd = inotify_add_watch(w->io.fd, folder, mask | IN_ONLYDIR);
 	if (wd >= 0 && w->nwd <= HOPS)
 		w->wd[w->nwd++] = wd;
+	if (wd < 0 && (errno == ENOSPC || errno == ENOMEM))
+		w->lack = errno;
 }
 
 /* The folder that holds `path`, itself part of the way: its links are in folders too. */
@@ -93,12 +98,26 @@ static void watch_way(struct fl_watch *w)
 	free(real);
 }
 
+/* Inotify's instances (128 for a user) and watches are shared by all containers of a machine, and it may be that no folder on the way
+ * is there: then the file is looked at. */
+static void follow(struct fl_watch *w)
+{
+	int before = w->lack;
+	if (w->io.fd >= 0)
+		watch_way(w);
+	if (w->lack && !before)
+		fl_log(FL_WARN, NULL, "%s: cannot be watched (%s), looking every %us", w->path, strerror(w->lack),
+		       (unsigned)(POLL_NS / FL_SEC));
+	if (!w->nwd || w->lack)
+		fl_timer_set(w->loop, &w->settle, fl_loop_tick(w->loop) + POLL_NS);
+}
+
 static void settled(struct fl_timer *t)
 {
 	struct fl_watch *w = (struct fl_watch *)((char *)t - offsetof(struct fl_watch, settle));
 	struct sign now = sign_of(w->path);
 	w->first_ns = 0;
-	watch_way(w);
+	follow(w);
 	if (same(&now, &w->last))
 		return;
 	w->last = now;
@@ -135,20 +154,18 @@ static void changed(struct fl_io *io, uint32_t events)
 
 struct fl_watch *fl_watch_add(struct fl_loop *l, const char *path, uint64_t settle_ns, void (*fn)(void *arg), void *arg)
 {
-	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (fd < 0)
-		return NULL;
 	struct fl_watch *w = fl_xalloc(sizeof *w);
-	*w = (struct fl_watch){ .io = { .fd = fd, .fn = changed }, .settle = { .fn = settled }, .loop = l,
-				.path = fl_xstrndup(path, strlen(path)), .settle_ns = settle_ns, .fn = fn, .arg = arg,
+	*w = (struct fl_watch){ .io = { .fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .fn = changed }, .settle = { .fn = settled },
+				.loop = l, .path = fl_xstrndup(path, strlen(path)), .settle_ns = settle_ns, .fn = fn, .arg = arg,
 				.last = sign_of(path) };
-	watch_way(w);
-	int ret = fl_loop_add(l, &w->io, EPOLLIN);
-	if (ret) {
-		fl_watch_del(w);
-		errno = -ret;
-		return NULL;
+	int ret = w->io.fd < 0 ? -errno : fl_loop_add(l, &w->io, EPOLLIN);
+	if (ret && w->io.fd >= 0) {
+		close(w->io.fd);
+		w->io.fd = -1;
 	}
+	if (ret)
+		fl_log(FL_WARN, NULL, "%s: cannot be watched (%s), looking every %us", path, strerror(-ret), (unsigned)(POLL_NS / FL_SEC));
+	follow(w);
 	return w;
 }
 
@@ -158,7 +175,8 @@ void fl_watch_del(struct fl_watch *w)
 		return;
 	fl_timer_clear(w->loop, &w->settle);
 	fl_loop_del(w->loop, &w->io);
-	close(w->io.fd);
+	if (w->io.fd >= 0)
+		close(w->io.fd);
 	free(w->path);
 	free(w);
 }

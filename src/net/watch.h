@@ -5,6 +5,7 @@
 
 struct fl_watch;
 /* Calls fn(arg) on the loop, once for a burst of changes (settle_ns after the last one, at most 10 x). path need not exist yet. A folder
- * as path: any change in it. NULL with errno (no inotify instance left: the caller's polling must do). */
+ * as path: any change in it. Where the kernel has no room for a watch, or no folder on the way is there, it looks every two seconds
+ * itself, and says so; of a folder it then tells each time. */
 struct fl_watch *fl_watch_add(struct fl_loop *l, const char *path, uint64_t settle_ns, void (*fn)(void *arg), void *arg);
 void fl_watch_del(struct fl_watch *w);  /* NULL is fine */

@@ -5,7 +5,11 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include "base/clock.h"
+#include "base/log.h"
 #include "net/watch.h"
 
 static unsigned told, wakes;
@@ -77,8 +81,86 @@ static void test_told_once(void **state)
 	fl_loop_destroy(l);
 }
 
+static void quiet(void *arg, const char *line, size_t n) { snprintf(arg, 256, "%.*s", (int)n, line); }
+
+static void on_change_virtual(void *arg)
+{
+	(void)arg;
+	told++;
+}
+
+/* Looks at the file until it is told of, for a minute at most. */
+static unsigned told_in_a_minute(struct fl_loop *l)
+{
+	told = 0;
+	for (int i = 0; i < 60 && !told; i++)
+		fl_loop_advance(l, FL_SEC);
+	fl_loop_advance(l, 10 * FL_SEC);
+	return told;
+}
+
+/* The kernel has no inotify instance for us: the file is looked at. */
+static void test_no_inotify(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/fl-watch-XXXXXX", file[64], log[256] = "";
+	struct rlimit old, none;
+	assert_non_null(mkdtemp(dir));
+	snprintf(file, sizeof file, "%s/file", dir);
+	put(file, "one");
+	fl_clock_virtual(1000 * FL_SEC);
+	fl_log_capture(quiet, log);
+	struct fl_loop *l = fl_loop_create();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	struct fl_watch *w = fl_watch_add(l, file, 10 * FL_MS, on_change_virtual, l);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_non_null(strstr(log, "file: cannot be watched (Too many open files), looking every 2s\n"));
+	for (int i = 0; i < 3; i++) {
+		put(file, i & 1 ? "one" : "number two");
+		assert_int_equal(told_in_a_minute(l), 1);
+	}
+	unlink(file);
+	assert_int_equal(told_in_a_minute(l), 1);
+	fl_watch_del(w);
+	rmdir(dir);
+	fl_loop_destroy(l);
+	fl_log_capture(NULL, NULL);
+	fl_clock_virtual(0);
+}
+
+/* Not even the folder is there yet: neither it nor the file in it is missed. */
+static void test_no_folder(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/fl-watch-XXXXXX", folder[64], file[80];
+	assert_non_null(mkdtemp(dir));
+	snprintf(folder, sizeof folder, "%s/folder", dir);
+	snprintf(file, sizeof file, "%s/file", folder);
+	fl_clock_virtual(1000 * FL_SEC);
+	struct fl_loop *l = fl_loop_create();
+	struct fl_watch *w = fl_watch_add(l, file, 10 * FL_MS, on_change_virtual, l);
+	assert_non_null(w);
+	assert_int_equal(told_in_a_minute(l), 0);
+	assert_int_equal(mkdir(folder, 0700), 0);
+	put(file, "one");
+	assert_int_equal(told_in_a_minute(l), 1);
+	put(file, "number two");        /* watched from now on */
+	fl_loop_advance(l, 20 * FL_MS);
+	assert_int_equal(told, 2);
+	fl_watch_del(w);
+	unlink(file);
+	rmdir(folder);
+	rmdir(dir);
+	fl_loop_destroy(l);
+	fl_clock_virtual(0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_told_once) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_told_once), cmocka_unit_test(test_no_inotify),
+					    cmocka_unit_test(test_no_folder) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
