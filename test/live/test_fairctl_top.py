@@ -76,9 +76,9 @@ def test_what_is_no_server():
         assert got.returncode == 1 and got.stderr.startswith("fairctl top: Get "), text
     for body in (b"", b"{", b"[]", b"{}", b'{"view":3}', b'{"view":' * 2000):
         assert top("--dashboard", answer_with(b"HTTP/1.0 200 OK\r\n\r\n" + body)).returncode == 1
-    odd = b'{"view":{"rcodes":[{"name":"\\u001b[31m<x>","rate":1e400},3,null],"kubernetes":{},"upstreams":[[]],"latency":"x"},"top":{"names":[{"name":5}]}}'
+    odd = b'{"view":{"rcodes":[{"name":"\\u001b[31m<x>\\u009b5m\\u00e4","rate":1e400},3,null],"kubernetes":{},"upstreams":[[]],"latency":"x"},"top":{"names":[{"name":5}]}}'
     got = top("--dashboard", answer_with(b"HTTP/1.0 200 OK\r\n\r\n" + odd))
-    assert got.returncode == 0 and "\033" not in got.stdout and "?[31m<x>" in got.stdout
+    assert got.returncode == 0 and "\033" not in got.stdout and "?[31m<x>?5m\u00e4" in got.stdout
     began = time.monotonic()
     assert (got := top("--server", answer_with(None))).returncode == 1 and "i/o timeout" in got.stderr and 4 < time.monotonic() - began < 20
     assert top("--server", "a:1", "--dashboard", "b:1").returncode == 2 and top("--interval", "1ms").returncode == 2 and top("--server", "x").returncode == 1

@@ -252,7 +252,10 @@ static void line(struct screen *s, const char *fmt, ...)
 		column += ((uint8_t)*p & 0xc0) != 0x80;
 		if (column > s->width)
 			break;
-		putc((uint8_t)*p < 0x20 || *p == 0x7f ? '?' : *p, s->to);     /* names are other people's */
+		/* Names are other people's: no control characters, nor those above ASCII (U+0080 to U+009F). */
+		bool control = (uint8_t)*p < 0x20 || *p == 0x7f, c1 = (uint8_t)*p == 0xc2 && ((uint8_t)p[1] & 0xe0) == 0x80;
+		putc(control || c1 ? '?' : *p, s->to);
+		p += c1;
 	}
 	fputs(s->live ? "\033[K" : "", s->to);
 	s->used++;
