@@ -390,9 +390,10 @@ int fl_upstream_ask(struct fl_upstream *u, struct fl_up_ask *a, bool tcp, uint64
 		mix_case(n, a);
 	const struct fl_up_way *way = u->way ? u->way : tcp ? &fl_up_tcp : &fl_up_udp;
 	a->tcp = tcp || way != &fl_up_udp;
+	fl_timer_set(n->loop, &a->timer, fl_loop_now(n->loop) + timeout_ns);   /* before: no way may leave it set behind its end */
 	int ret = way->ask(u, a);
-	if (!ret)
-		fl_timer_set(n->loop, &a->timer, fl_loop_now(n->loop) + timeout_ns);
+	if (ret)
+		fl_timer_clear(n->loop, &a->timer);
 	return ret;
 }
 

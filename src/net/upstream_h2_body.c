@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { GRPC_FRAME = 5, FIELD_MSG = 0x0a, GRPC_NOT_FOUND = 5, GRPC_CODES = 17 };
+enum { GRPC_FRAME = 5, FIELD_MSG = 0x0a, GRPC_NOT_FOUND = 5, GRPC_CODES = 17, GET_MAX = 4096 };
 
 /* ---- the request ---- */
 
@@ -28,13 +28,16 @@ static unsigned front(const struct fl_up_ask *a, uint8_t to[GRPC_FRAME + 6])
 	return GRPC_FRAME + n;
 }
 
+/* What is longer goes by POST: servers bound their headers, and so does nghttp2. */
+static bool by_get(const struct fl_up_ask *a) { return a->up->conf.get && a->len <= GET_MAX; }
+
 size_t fl_up_stream_total(const struct fl_up_stream *st)
 {
 	const struct fl_up_ask *a = st->ask;
 	uint8_t head[GRPC_FRAME + 6];
 	if (st->kind == FL_UP_GRPC)
 		return front(a, head) + (size_t)a->len;
-	return a->up->conf.get ? 0 : a->len;
+	return by_get(a) ? 0 : a->len;
 }
 
 size_t fl_up_stream_request(struct fl_up_stream *st, uint8_t *to, size_t cap)
@@ -95,15 +98,16 @@ bool fl_up_stream_head(struct fl_up_head *h, const struct fl_up_ask *a)
 		grpc_head(h, a->up);
 		return true;
 	}
-	if (c->get && !(h->path = get_path(a)))
+	bool get = by_get(a);
+	if (get && !(h->path = get_path(a)))
 		return false;
-	add(h, ":method", c->get ? FL_STR("GET") : FL_STR("POST"));
+	add(h, ":method", get ? FL_STR("GET") : FL_STR("POST"));
 	add(h, ":scheme", FL_STR("https"));
 	add(h, ":authority", fl_str(c->authority));
-	add(h, ":path", c->get ? fl_str(h->path) : FL_STR("/dns-query"));
+	add(h, ":path", get ? fl_str(h->path) : FL_STR("/dns-query"));
 	add(h, "accept", FL_STR("application/dns-message"));
 	add(h, "content-type", FL_STR("application/dns-message"));
-	if (!c->get) {
+	if (!get) {
 		snprintf(h->length, sizeof h->length, "%u", a->len);
 		add(h, "content-length", fl_str(h->length));
 	}
