@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct fl_conf *ck_read(struct fl_arena *a, const char *path, struct fl_err *e)
 {
@@ -16,7 +17,11 @@ struct fl_conf *ck_read(struct fl_arena *a, const char *path, struct fl_err *e)
 	}
 	snprintf(base, sizeof base, "%.*s", slash ? (int)(slash > path ? slash - path : 1) : 1, slash ? path : ".");
 	struct fl_conf *c = fl_xalloc(sizeof *c);
-	return fl_conf_parse(c, path, text, base, fl_plugins_known(), e) ? NULL : c;
+	if (!fl_conf_parse(c, path, text, base, fl_plugins_known(), e))
+		return c;
+	fl_conf_finish(c);
+	free(c);
+	return NULL;
 }
 
 struct fl_str ck_word(struct fl_str line, struct fl_str *rest)

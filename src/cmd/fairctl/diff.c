@@ -5,7 +5,7 @@
 
 struct change { const char *what; struct fl_str names, words; };
 enum { CHANGES = 1024 };
-static struct { struct change at[CHANGES]; unsigned n, more; struct fl_arena a; } all = { .a.limit = 512 << 20 };
+static struct { struct change at[CHANGES]; unsigned n, more; struct fl_arena a; struct fl_conf *conf[2]; } all = { .a.limit = 512 << 20 };
 
 #define SAY(...) fl_arena_printf(&all.a, __VA_ARGS__)
 
@@ -163,7 +163,7 @@ static int run(struct ctl *c)
 	struct ck_conf seen[2];
 	struct fl_err e;
 	for (unsigned i = 0; i < 2; i++) {
-		struct fl_conf *conf = ck_read(&all.a, c->arg[i], &e);
+		struct fl_conf *conf = all.conf[i] = ck_read(&all.a, c->arg[i], &e);
 		if (!conf)
 			return ctl_fail(c, "%s", e.msg);
 		ck_look(&all.a, conf, &seen[i]);

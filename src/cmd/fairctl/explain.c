@@ -228,7 +228,8 @@ static int run(struct ctl *c)
 	static struct asking k;
 	struct ex_from from = { 0 };
 	struct ex_findings found = { .n = 0 };
-	struct fl_loop *loop = fl_loop_create();
+	static struct fl_loop *loop;
+	loop = fl_loop_create();
 	f = (struct facts){ .a = &a, .name = fl_str(c->arg[0]) };
 	k = (struct asking){ .c = c, .f = &f };
 	int ret = given(c, &f, &from);
@@ -237,7 +238,8 @@ static int run(struct ctl *c)
 	if (ret)
 		return ret;
 	ctl_limit(120);
-	struct fl_conf *conf = ex_conf(c, &f, ctl_text(c, "conf"), &from);
+	static struct fl_conf *conf;    /* static: reachable until the process ends, which frees them */
+	conf = ex_conf(c, &f, ctl_text(c, "conf"), &from);
 	if (!conf || ex_cluster(c, &f, &from, loop))
 		return 1;
 	if ((ret = resolver(c, &f, &from, loop)))

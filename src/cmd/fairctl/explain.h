@@ -107,6 +107,8 @@ struct facts {
 	struct ex_conf conf;
 	struct fl_store *store;         /* NULL: nothing is known of the cluster */
 	struct fl_words forbidden;      /* kinds that may not be listed */
+	void *source[40];               /* what fills the stores goes on until the process ends */
+	unsigned nsource;
 	bool offline;
 	struct fl_str server;           /* --server; n 0: none */
 

@@ -59,10 +59,12 @@ static struct fl_store *store(struct facts *f, const struct ex_from *from, struc
 	struct fl_source_config cfg = { .manifests = from->manifests, .kubeconfig = from->kubeconfig, .context = from->context, .labels = labels,
 					.namespace_labels = namespace_labels, .user_agent = "fairctl/" FL_VERSION };
 	struct sync s = { f, fl_store_create(&w) };
-	if (!fl_source_create(s.store, loop, &cfg, e)) {
+	struct fl_source *source = f->nsource < FL_COUNT(f->source) ? fl_source_create(s.store, loop, &cfg, e) : NULL;
+	if (!source) {
 		fl_store_destroy(s.store);
 		return NULL;
 	}
+	f->source[f->nsource++] = source;
 	ex_run(loop, settled, &s, SYNC_S * FL_SEC);
 	return s.store;
 }
