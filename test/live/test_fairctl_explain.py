@@ -270,11 +270,22 @@ def other(q):
     return answer(dns.message.make_query("login.portal.example.", q.question[0].rdtype, id=q.id))
 
 
+def others_record(q):
+    return answer(q, name="else.example.")
+
+
+def nothing(q):
+    r = dns.message.make_response(q)
+    r.set_rcode(dns.rcode.NXDOMAIN)
+    return r
+
+
 def stub(address):
     return COREFILE.replace("KUBE", KUBE).replace("forward . /etc/resolv.conf", "") + f"corp.example:53 {{\n  forward . {address} {{\n    max_fails 0\n  }}\n}}\n"
 
 
 @pytest.mark.parametrize("udp,tcp,cause", [(refuse, refuse, "upstream-refused"), (silent, None, "upstream-silent"), (other, answer, "upstream-other-name"),
+                                           (others_record, others_record, "upstream-other-name"),
                                            (silent, answer, "udp-blocked")])
 def test_stub_domains(explain, udp, tcp, cause):
     with Peer(udp, tcp) as peer:
@@ -282,6 +293,31 @@ def test_stub_domains(explain, udp, tcp, cause):
             peer.t = socket.create_server(("127.0.0.1", peer.port))
         explain("git.corp.example.", corefile=stub(peer.address), offline=False, type=["A"])
     assert explain.causes == [cause] and peer.address in explain.said[cause]["words"] and "corp.example" in explain.said[cause]["words"]
+
+
+def test_an_alias_to_a_name_outside_that_is_not_there(explain):
+    with Peer(nothing, nothing) as peer:
+        explain("pay", objects=[alias("shop", "pay", "gone.example.org")], corefile=COREFILE.replace("KUBE", KUBE).replace("/etc/resolv.conf", peer.address),
+                offline=False)
+    assert explain.causes == ["external-name-nowhere"] and "gone.example.org" in explain.said["external-name-nowhere"]["words"]
+
+
+def test_endpoints_that_follow_from_pods(explain):
+    db = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db-0", "namespace": "shop", "labels": {"app": "db"}}, "spec": {},
+          "status": {"podIP": "10.244.7.7", "podIPs": [{"ip": "10.244.7.7"}], "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    svc = service("shop", "db", "None", selector={"app": "db"})
+    explain("db-0.db", objects=[svc, db])
+    assert explain.causes == ["headless-pod-name"] and "spec.subdomain is not" in explain.said["headless-pod-name"]["words"]
+    db["spec"] = {"hostname": "db-0", "subdomain": "db"}
+    assert explain("db-0.db", objects=[svc, db])["result"] == "found" and explain.causes == []
+    db["status"]["conditions"][0]["status"] = "False"
+    explain("db", objects=[svc, db])
+    assert explain.causes == ["no-ready-endpoints"]
+
+
+def test_what_is_no_name(explain):
+    explain("a..b")
+    assert explain.causes == ["bad-name"]
 
 
 def test_a_stub_domain_where_nobody_listens(explain):

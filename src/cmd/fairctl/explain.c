@@ -2,6 +2,7 @@
 #include "cmd/fairctl/explain.h"
 #include "cmd/fairctl/commands.h"
 #include "cmd/fairctl/resolve.h"
+#include "base/clock.h"
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -113,7 +114,9 @@ static int resolver(const struct ctl *c, struct facts *f, const struct ex_from *
 
 /* ---- asking ---- */
 
-struct asking { const struct ctl *c; struct facts *f; struct ex_world *w; int64_t timeout; bool dead; };
+enum { ASKING_S = 60 };
+
+struct asking { const struct ctl *c; struct facts *f; struct ex_world *w; int64_t timeout; uint64_t until_ns; bool dead; };
 
 /* The live server, until it was found dead once. */
 static void live(struct asking *k, struct ex_step *s)
@@ -158,10 +161,12 @@ static struct ex_step *step(struct asking *k, struct fl_str name, uint16_t type)
 		return NULL;
 	struct ex_step *s = &f->step[f->nstep++];
 	*s = (struct ex_step){ .name = name, .type = type, .by = "" };
+	if (fl_clock_ns() > k->until_ns)
+		return s;               /* silent servers cost their time: the rest stays without an answer */
 	if (k->w && !f->elsewhere)
 		ex_world_ask(k->w, f, s);
 	live(k, s);
-	if (by_forward(s) && (answer_of(s) == FL_ANSWER_SERVFAIL || answer_of(s) >= FL_ANSWER_OTHER))
+	if (by_forward(s) && (s->reply.other.n || answer_of(s) == FL_ANSWER_SERVFAIL || answer_of(s) >= FL_ANSWER_OTHER))
 		ex_upstreams(f, s, (uint64_t)k->timeout);
 	return s;
 }
@@ -247,6 +252,7 @@ static int run(struct ctl *c)
 	bool only_live = f.server.n && f.conf.nkube && !from.manifests.n && !from.kubeconfig.n;
 	if (!only_live && !(k.w = ex_world(c, &f, conf, loop)))
 		return 1;
+	k.until_ns = fl_clock_ns() + ASKING_S * FL_SEC;
 	f.end = search(&k, FL_GLIBC, &f.glibc_names);
 	f.nglibc = f.nstep;
 	f.musl_end = search(&k, FL_MUSL, &f.musl_names);

@@ -15,7 +15,7 @@
 #include "pod/search.h"
 #include "store/store.h"
 
-enum { EX_TYPES = 2, EX_STEPS = 64, EX_HOPS = 64, EX_FINDINGS = 32 };
+enum { EX_TYPES = 2, EX_STEPS = 200, EX_HOPS = 64, EX_FINDINGS = 32 };
 
 /* ---- what a question met ---- */
 
@@ -36,6 +36,7 @@ struct ex_reply {
 	unsigned found;                 /* records of the type that was asked for */
 	struct fl_words records;        /* of the answer section, as text without owner and TTL: "A 10.0.0.1" */
 	struct fl_words aliases;        /* targets of CNAMEs */
+	struct fl_str other;            /* whose records these are, when they are not of the name that was asked for: then nothing is found */
 };
 
 /* One server asked once, both ways. */

@@ -37,9 +37,8 @@ static int by_udp(struct facts *f, struct ex_probe *p, const struct ask_server *
 		ex_reply(f->a, &p->by_udp, msg, (size_t)got, q->type);
 		if (m.qname.len && !fl_name_eq(m.qname, q->name))
 			p->other = fl_name_text_in(f->a, m.qname);
-		for (unsigned i = 0; i < m.n && !i && !p->other.n; i++) /* the first record must be of the name */
-			if (m.item[i].section == FL_ANSWER && !fl_name_eq(m.item[i].owner, q->name))
-				p->other = fl_name_text_in(f->a, m.item[i].owner);
+		else
+			p->other = p->by_udp.other;
 		break;
 	}
 	if (fd >= 0)

@@ -18,6 +18,8 @@ static struct fl_str reply(const struct facts *f, const struct ex_reply *r)
 {
 	if (!r->got)
 		return SAY("no answer");
+	if (r->other.n)
+		return SAY("records of another name, %.*s: %.*s", FL_FMT(r->other), FL_FMT(fl_words_join(f->a, &r->records, ", ")));
 	if (!r->records.n)
 		return SAY("%s%s", rcode(f, r->rcode), r->rcode ? "" : ", no record");
 	return SAY("%s%s%.*s", r->rcode ? rcode(f, r->rcode) : "", r->rcode ? ", " : "", FL_FMT(fl_words_join(f->a, &r->records, ", ")));

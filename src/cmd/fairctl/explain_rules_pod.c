@@ -109,6 +109,8 @@ static void loops(const struct facts *f, struct ex_findings *to)
 
 void ex_rules_pod(const struct facts *f, struct ex_findings *to)
 {
+	if (!f->nstep)
+		ex_add(to, EX_ERROR, "bad-name", SAY("this is no domain name: no resolver asks for it"), SAY("labels have 1 to 63 octets, names 253"));
 	policy(f, to);
 	limits(f, to);
 	loops(f, to);

@@ -52,6 +52,13 @@ void ex_reply(struct fl_arena *a, struct ex_reply *r, const uint8_t *msg, size_t
 		return;
 	r->got = true;
 	r->rcode = m.rcode;
+	for (unsigned i = 0; i < m.n; i++) {    /* resolvers want the first record to be of the name */
+		if (m.item[i].section != FL_ANSWER)
+			continue;
+		if (!m.qname.len || !fl_name_eq(m.item[i].owner, m.qname))
+			r->other = fl_name_text_in(a, m.item[i].owner);
+		break;
+	}
 	for (unsigned i = 0; i < m.n; i++) {
 		if (m.item[i].section != FL_ANSWER)
 			continue;
@@ -59,7 +66,7 @@ void ex_reply(struct fl_arena *a, struct ex_reply *r, const uint8_t *msg, size_t
 			char kind[16], data[1024];
 			fl_type_text(kind, rr.type);
 			fl_rdata_text(data, sizeof data, rr.type, rr.rdata, rr.rdlen);
-			r->found += rr.type == type || type == FL_T_ANY;
+			r->found += !r->other.n && (rr.type == type || type == FL_T_ANY);
 			fl_words_add(a, &r->records, fl_arena_printf(a, "%s %s", kind, data));
 			if (rr.type == FL_T_CNAME)
 				fl_words_add(a, &r->aliases, fl_arena_str(a, fl_str(data)));
