@@ -22,6 +22,7 @@ import base64
 import json
 import os
 import pathlib
+import re
 import socket
 import ssl
 import struct
@@ -359,6 +360,13 @@ class FakeAPI:
             reply.whole(200, "text/plain", b"ok")
         elif not self.allowed(sock, q):
             reply.status(401, "Unauthorized", "Unauthorized")
+        elif one := re.fullmatch(re.escape(self.prefix) + "/api/v1/namespaces/([^/]+)/pods/([^/]+)", q.path):
+            with self.lock:
+                pod = self.resources["pods"].objects.get(one.groups())
+            if pod:
+                reply.whole(200, "application/json", json.dumps({"apiVersion": "v1", "kind": "Pod", **pod.make()}).encode())
+            else:
+                reply.status(404, f'pods "{one[2]}" not found', "NotFound")
         elif not res or (not self.resources[res].has_proto and res not in self.crds):
             reply.whole(404, "text/plain; charset=utf-8", b"404 page not found\n")
         elif res in self.forbidden:

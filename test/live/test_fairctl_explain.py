@@ -366,6 +366,32 @@ def test_the_api_refuses_slices(explain):
     assert "rbac-endpointslices" in explain.causes and "system:coredns" in explain.said["rbac-endpointslices"]["fix"]
 
 
+@pytest.mark.parametrize("rule,causes", [
+    ({"apiGroups": [""], "resources": ["endpoints", "services", "pods", "namespaces"], "verbs": ["list", "watch"]}, ["rbac-endpointslices"]),
+    ({"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]}, ["rbac-endpointslices"]),
+    ({"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}, []),
+    ({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, []),
+])
+def test_a_role_among_the_manifests(explain, rule, causes):
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "system:coredns"}, "rules": [rule]}
+    explain("web", objects=[role])
+    assert explain.causes == causes
+
+
+def test_a_pod_by_the_api(explain):
+    with FakeAPI() as api:
+        for o in CLUSTER:
+            api.put({"Namespace": "namespaces", "Service": "services", "EndpointSlice": "endpointslices", "Pod": "pods"}[o["kind"]], o)
+        k = kubeconfig(explain.dir / "k", api.url)
+        api.put("pods", pod("shop", "host", hostNetwork=True))
+        data = explain("wbe", "--kubeconfig", k)
+        assert explain.causes == ["service-misspelt"] and data["names"][0] == "wbe.shop.svc.cluster.local."
+        explain("web.shop", "--kubeconfig", k, who=("--pod", "shop/host"))
+        assert explain.causes == ["host-network"]
+        p = run("explain", "web", "--pod", "shop/gone", "--kubeconfig", k)
+        assert p.returncode == 1 and "no pod shop/gone" in p.stderr
+
+
 def test_an_api_server_that_is_gone(tmp_path):
     (tmp_path / "pod.conf").write_text("nameserver 10.96.0.10\n")
     p = run("explain", "web", "--resolv-conf", tmp_path / "pod.conf", "--kubeconfig", kubeconfig(tmp_path / "k", f"http://127.0.0.1:{free_port()}"))
@@ -385,6 +411,8 @@ def test_bad_input(explain):
     assert p.returncode == 1 and "Bad:2" in p.stderr and "kubernets" in p.stderr
     (d / "m").mkdir()
     (d / "m/x.yaml").write_text("a: b\nc: [d\ne: f\n")
+    p = run("explain", "web", "--resolv-conf", d / "node.conf", "--manifests", d / "m", "--offline")
+    assert p.returncode == 1 and "x.yaml:3: yaml" in p.stderr
     p = run("explain", "web", "--pod", "shop/x", "--manifests", d / "m", "--node-resolv-conf", d / "node.conf", "--offline")
     assert p.returncode == 1 and "x.yaml:" in p.stderr
     p = run("explain", "web", "--resolv-conf", d / "node.conf", "--manifests", d / "gone")

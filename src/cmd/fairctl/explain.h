@@ -108,6 +108,7 @@ struct facts {
 	struct ex_conf conf;
 	struct fl_store *store;         /* NULL: nothing is known of the cluster */
 	struct fl_words forbidden;      /* kinds that may not be listed */
+	struct fl_str role;             /* a ClusterRole of the manifests that misses endpointslices: "system:coredns (FILE:LINE)" */
 	void *source[40];               /* what fills the stores goes on until the process ends */
 	unsigned nsource;
 	bool offline;

@@ -69,6 +69,71 @@ static struct fl_store *store(struct facts *f, const struct ex_from *from, struc
 	return s.store;
 }
 
+/* ---- the folder ---- */
+
+static int by_name(const struct dirent **x, const struct dirent **y) { return strcmp((*x)->d_name, (*y)->d_name); }
+
+static int manifest(const struct dirent *d)
+{
+	const char *dot = strrchr(d->d_name, '.');
+	return *d->d_name != '.' && dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml") || !strcmp(dot, ".json"));
+}
+
+/* Each file of it, until one says something else than 0. */
+static int each_file(const struct ctl *c, struct facts *f, const char *dir, int (*fn)(const struct ctl *c, struct facts *f, const char *path, void *arg),
+		     void *arg)
+{
+	struct dirent **entry;
+	int n = scandir(dir, &entry, manifest, by_name), ret = 0;
+	if (n < 0)
+		return ctl_fail(c, "open %s: %s", dir, strerror(errno));
+	for (int i = 0; i < n; i++) {
+		if (!ret)
+			ret = fn(c, f, fl_arena_printf(f->a, "%s/%s", dir, entry[i]->d_name).p, arg);
+		free(entry[i]);
+	}
+	free(entry);
+	return ret;
+}
+
+/* ---- the server's role, where the manifests have it ---- */
+
+struct role { struct facts *f; const char *path; };
+
+static const cJSON *at(const cJSON *o, const char *key) { return cJSON_GetObjectItemCaseSensitive(o, key); }
+
+static bool lists(const cJSON *rule, const char *key, const char *word)
+{
+	const cJSON *v;
+	cJSON_ArrayForEach(v, at(rule, key))
+		if (cJSON_IsString(v) && (!strcmp(v->valuestring, word) || !strcmp(v->valuestring, "*")))
+			return true;
+	return false;
+}
+
+static int look_for_role(void *arg, const cJSON *tree, int line)
+{
+	struct role *r = arg;
+	const cJSON *kind = at(tree, "kind"), *name = at(at(tree, "metadata"), "name"), *rule;
+	bool allowed = false, aggregated = at(tree, "aggregationRule") != NULL;
+	if (!cJSON_IsString(kind) || !cJSON_IsString(name) || strcmp(kind->valuestring, "ClusterRole") || strcmp(name->valuestring, "system:coredns"))
+		return 0;
+	cJSON_ArrayForEach(rule, at(tree, "rules"))
+		allowed |= lists(rule, "apiGroups", "discovery.k8s.io") && lists(rule, "resources", "endpointslices") && lists(rule, "verbs", "list") &&
+			   lists(rule, "verbs", "watch");
+	if (!allowed && !aggregated)
+		r->f->role = fl_arena_printf(r->f->a, "%s (%s:%d)", name->valuestring, r->path, line);
+	return 0;
+}
+
+/* So a file that is broken is named, too. */
+static int read_roles(const struct ctl *c, struct facts *f, const char *path, void *arg)
+{
+	struct role r = { f, path };
+	(void)arg;
+	return ctl_documents(c, path, look_for_role, &r);
+}
+
 int ex_cluster(const struct ctl *c, struct facts *f, const struct ex_from *from, struct fl_loop *loop)
 {
 	struct fl_err e = { "" };
@@ -76,6 +141,8 @@ int ex_cluster(const struct ctl *c, struct facts *f, const struct ex_from *from,
 	fl_log_capture(keep, NULL);
 	if (!from->manifests.n && !from->kubeconfig.n)
 		return 0;
+	if (from->manifests.n && each_file(c, f, from->manifests.p, read_roles, NULL))
+		return 1;
 	f->store = store(f, from, FL_STR(""), FL_STR(""), loop, &e);
 	if (!f->store)
 		return ctl_fail(c, "%s", e.msg);
@@ -92,31 +159,14 @@ int ex_cluster(const struct ctl *c, struct facts *f, const struct ex_from *from,
 
 /* ---- the pod ---- */
 
+struct wanted { struct fl_str ns, name; };
 
-static int by_name(const struct dirent **x, const struct dirent **y) { return strcmp((*x)->d_name, (*y)->d_name); }
-
-static int manifest(const struct dirent *d)
+static int find_pod(const struct ctl *c, struct facts *f, const char *path, void *arg)
 {
-	const char *dot = strrchr(d->d_name, '.');
-	return *d->d_name != '.' && dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml") || !strcmp(dot, ".json"));
-}
-
-/* All files are read, so that a broken one is named. */
-static int from_folder(const struct ctl *c, struct facts *f, const char *dir, struct fl_str ns, struct fl_str name)
-{
-	struct dirent **entry;
-	int n = scandir(dir, &entry, manifest, by_name), ret = 0;
-	if (n < 0)
-		return ctl_fail(c, "open %s: %s", dir, strerror(errno));
-	for (int i = 0; i < n; i++) {
-		struct fl_str path = fl_arena_printf(f->a, "%s/%s", dir, entry[i]->d_name);
-		int found = ret ? 0 : ctl_pod_find(c, f->a, path.p, ns, name, &f->pod);
-		f->has_pod |= found < 0;
-		ret = found > 0 ? found : ret;
-		free(entry[i]);
-	}
-	free(entry);
-	return ret;
+	const struct wanted *w = arg;
+	int ret = ctl_pod_find(c, f->a, path, w->ns, w->name, &f->pod);
+	f->has_pod |= ret < 0;
+	return ret > 0 ? ret : 0;
 }
 
 struct fetch { struct fl_http_req req; struct fl_kube_auth auth; struct fl_kube_config config; char *body; size_t n; bool over; int status; struct fl_err e; };
@@ -206,7 +256,7 @@ int ex_pod(const struct ctl *c, struct facts *f, const struct ex_from *from, str
 		return ctl_misuse(c, "--pod: \"%s\" is no NAMESPACE/NAME", which);
 	if (!from->manifests.n && !from->kubeconfig.n)
 		return ctl_misuse(c, "--pod wants to be looked up: --manifests or --kubeconfig is missing");
-	int ret = from->manifests.n ? from_folder(c, f, from->manifests.p, ns, name) : from_api(c, f, from, loop, ns, name);
+	int ret = from->manifests.n ? each_file(c, f, from->manifests.p, find_pod, &(struct wanted){ ns, name }) : from_api(c, f, from, loop, ns, name);
 	if (!ret && !f->has_pod)
 		return ctl_fail(c, "no pod %s in %s", which, from->manifests.n ? from->manifests.p : from->kubeconfig.p);
 	f->ns = ns;

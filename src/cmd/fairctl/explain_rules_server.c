@@ -44,6 +44,10 @@ static void dns_service(const struct facts *f, struct ex_findings *to)
 
 static void rbac(const struct facts *f, struct ex_findings *to)
 {
+	if (f->role.n)
+		ex_add(to, EX_ERROR, "rbac-endpointslices",
+		       SAY("ClusterRole %.*s does not allow the server to list and watch endpointslices: it never becomes ready", FL_FMT(f->role)),
+		       SAY("add a rule: apiGroups [discovery.k8s.io], resources [endpointslices], verbs [list, watch]"));
 	for (unsigned i = 0; i < f->forbidden.n; i++) {
 		bool slices = fl_str_is(f->forbidden.at[i], "EndpointSlice");
 		ex_add(to, EX_ERROR, slices ? "rbac-endpointslices" : "rbac",
