@@ -137,6 +137,8 @@ static size_t feed_head(struct fl_web_h1 *h, const uint8_t *p, size_t n)
 	while (!h->head_n && skip < n && (p[skip] == '\r' || p[skip] == '\n'))  /* what some clients send after a body */
 		skip++;
 	size_t had = h->head_n, take = n - skip < FL_WEB_HEAD - had ? n - skip : FL_WEB_HEAD - had;
+	if (!take)
+		return skip;
 	if (had + take > h->head_cap)
 		h->head = fl_xrealloc(h->head, h->head_cap = had + take < 1024 ? 1024 : FL_WEB_HEAD);
 	fl_put_bytes(h->head + had, p + skip, take);
@@ -158,6 +160,8 @@ static void keep_body(struct fl_web_h1 *h, const uint8_t *p, size_t n)
 {
 	size_t room = FL_WEB_BODY - h->body_n, take = n < room ? n : room;
 	h->too_large = h->too_large || take < n;
+	if (!take)
+		return;
 	if (h->body_n + take > h->body_cap) {
 		size_t cap = h->state == FL_H1_SIZED && h->left < FL_WEB_BODY ? h->body_n + (size_t)h->left : FL_WEB_BODY;
 		h->body = fl_xrealloc(h->body, h->body_cap = cap < h->body_n + take ? h->body_n + take : cap);
