@@ -287,10 +287,10 @@ async function services() {
 		const j = await job('api/services', Object.assign({ q: $('s-q').value.trim(), limit: 25 }, at));
 		$('s-count').textContent = num(j.matched) + ' of ' + num(j.total) + ' services';
 		fill('services', table(['Service', 'Type', 'Addresses', 'Ports', '#Ready'], j.services.map(s => {
-			const none = s.type !== 'ExternalName' && !s.ready;
+			const none = s.type !== 'ExternalName' && s.ready === 0;
 			return [s.name + '.' + s.namespace, s.type || 'gone', s.type === 'ExternalName' ? s.external_name : (s.addresses || []).join(', '),
 				(s.ports || []).map(p => (p.name ? p.name + ' ' : '') + p.port + '/' + p.protocol).join(', '),
-				el('td', s.type === 'ExternalName' ? '' : s.ready + ' of ' + s.endpoints, none ? 'n bad' : 'n')];
+				el('td', s.type === 'ExternalName' ? '' : num(s.ready) + ' of ' + num(s.endpoints), none ? 'n bad' : 'n')];
 		})));
 		const last = j.services[j.services.length - 1];
 		$('s-next').disabled = !j.more;

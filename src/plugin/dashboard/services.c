@@ -3,10 +3,11 @@
  * turn), so that a million services hold nobody up. */
 #include "plugin/dashboard/dashboard.h"
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAGE_MAX = 200, PIECE = 2048, PIECES = 32, RESTARTS = 5 };
+enum { PAGE_MAX = 200, PIECE = 2048, PIECES = 32, RESTARTS = 5, COUNTED_MAX = 500000 };
 static const uint64_t turn_ns = 4 * FL_MS;      /* of work in one turn of the loop, and then as long for others */
 
 struct row { struct dash *d; const char *zone; char ns[64], name[256]; };
@@ -121,11 +122,12 @@ static void next_cluster(struct dash_scan *sc)
 
 /* ---- telling ---- */
 
-static void tell_row(struct fl_http_response *rs, const struct row *r, bool first)
+/* left: of how many endpoints it may still be counted whether they are ready. */
+static void tell_row(struct fl_http_response *rs, const struct row *r, bool first, uint64_t *left)
 {
 	static const char *const types[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName" };
 	struct fl_cluster_service s;
-	unsigned ready = 0, all = 0;
+	uint64_t all = 0, ready = 0;
 	char ip[46];
 	fl_dash_text(rs, first ? "{\"namespace\":" : ",\n{\"namespace\":", fl_str(r->ns));
 	fl_dash_text(rs, ",\"name\":", fl_str(r->name));
@@ -135,10 +137,16 @@ static void tell_row(struct fl_http_response *rs, const struct row *r, bool firs
 		return;
 	}
 	for (unsigned i = 0; i < s.nslice; i++)
-		for (unsigned k = 0; k < s.slice[i]->nep; k++, all++)
+		all += s.slice[i]->nep;
+	bool counted = all <= *left;
+	*left -= counted ? all : 0;
+	for (unsigned i = 0; counted && i < s.nslice; i++)
+		for (unsigned k = 0; k < s.slice[i]->nep; k++)
 			ready += (s.slice[i]->ep[k].flags & FL_EP_READY) != 0;
 	fl_dash_text(rs, ",\"type\":", fl_str(s.svc->headless ? "Headless" : types[s.svc->type & 3]));
-	fl_http_printf(rs, ",\"endpoints\":%u,\"ready\":%u,\"addresses\":[", all, ready);
+	fl_dash_number(rs, ",\"endpoints\":", (double)all);
+	fl_dash_number(rs, ",\"ready\":", counted ? (double)ready : NAN);
+	fl_http_printf(rs, ",\"addresses\":[");
 	for (unsigned i = 0, n = 0; i < s.svc->nip; i++)
 		if (s.svc->ip[i].len) {
 			fl_ip_text(ip, s.svc->ip[i].b, s.svc->ip[i].len);
@@ -166,12 +174,13 @@ static void over(struct dash_scan *sc, const char *wrong)
 		fl_dash_text(rs, ",\"error\":", fl_str(wrong));
 	} else {
 		qsort(sc->row, sc->n, sizeof *sc->row, by_name);
+		uint64_t left = COUNTED_MAX;
 		bool more = sc->n == sc->limit;         /* one more than a page holds */
 		sc->n -= more;
 		fl_http_printf(rs, ",\"total\":%llu,\"matched\":%llu,\"more\":%s,\"services\":[", (unsigned long long)sc->all,
 			       (unsigned long long)sc->matched, more ? "true" : "false");
 		for (unsigned i = 0; i < sc->n; i++)
-			tell_row(rs, &sc->row[i], !i);
+			tell_row(rs, &sc->row[i], !i, &left);
 		fl_http_printf(rs, "]");
 	}
 	sc->job->done = true;
