@@ -158,7 +158,7 @@ static int override(struct work *w, struct fl_str text)
 	if (!wrapped.p)
 		return wrong(w, 0, "too large");
 	if (fl_tree_parse(w->a, wrapped, &all, &line, &why))
-		return wrong(w, line - 1, "%s", why.msg);
+		return wrong(w, line - 1, "%s", line > 1 ? why.msg : "a brace is not closed");
 	if (all.child->next)
 		return wrong(w, all.child->next->line - 1, "'}' closes nothing");
 	for (struct fl_stmt *s = all.child->child; s; s = next) {

@@ -1,6 +1,7 @@
-/* What `fairctl translate` reads besides kube-dns's keys: the first byte says whether the rest is an older Corefile, a key of coredns-custom, or
- * a template. What is printed reads back, and prints the same again. */
+/* What `fairctl translate` reads besides kube-dns's keys: the first byte says whether the rest is an older Corefile, a key of coredns-custom,
+ * a template, or LocalDNS's JSON. What is printed reads back, and prints the same again. */
 #include "conf/cloud.h"
+#include "conf/localdns.h"
 #include "conf/migrate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -42,6 +43,17 @@ static void custom(struct fl_arena *a, struct fl_str text, struct fl_str name)
 		again(a, out);
 }
 
+static void localdns(struct fl_arena *a, struct fl_str text)
+{
+	struct fl_localdns l = { FL_STR("10.0.0.10"), FL_STR("168.63.129.16"), NULL, NULL };
+	struct fl_str out;
+	struct fl_err e;
+	cJSON *tree = cJSON_ParseWithLength(text.p, text.n);
+	if (tree && !fl_localdns_corefile(a, tree, &l, &out, &e))
+		again(a, out);
+	cJSON_Delete(tree);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fl_arena a = { .limit = 64 << 20 };
@@ -52,11 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	struct fl_str text = { (const char *)data + 1, size - 1 };
-	switch (*data % 5) {
+	switch (*data % 6) {
 	case 0: case 1: corefile(&a, text, *data & 1); break;
 	case 2: custom(&a, text, FL_STR("a.override")); break;
 	case 3: custom(&a, text, FL_STR("a.server")); break;
 	case 4: fl_pillar_corefile(&a, text, &p, &out, &line, &e); break;
+	case 5: localdns(&a, text); break;
 	}
 	fl_arena_finish(&a);
 	return 0;

@@ -154,6 +154,44 @@ def test_node_local(make):
     assert p.returncode == 1 and f"{make.dir}/in:2: __PILLAR__FOO__: no such variable" in p.stderr
 
 
+# ---- AKS LocalDNS ----
+
+def zone(**more):
+    return {"queryLogging": "Error", "protocol": "PreferUDP", "forwardDestination": "VnetDNS", "forwardPolicy": "Sequential", "maxConcurrent": 1000,
+            "cacheDurationInSeconds": 3600, "serveStaleDurationInSeconds": 3600, "serveStale": "Immediate", **more}
+
+
+def localdns(vnet=None, kube=None, mode="Required"):
+    return json.dumps({"mode": mode, "vnetDNSOverrides": vnet or {}, "kubeDNSOverrides": kube or {}}, indent=2)
+
+
+def test_localdns(make):
+    tcp = zone(protocol="ForceTCP", forwardDestination="ClusterCoreDNS")
+    p = run("translate", make(text=localdns({".": zone(), "cluster.local": tcp}, {".": zone(queryLogging="Log", serveStale="Disabled"),
+                                                                                   "a.test": zone(forwardPolicy="RoundRobin", serveStale="Verify")})),
+            "--cluster-dns", "10.0.0.10")
+    assert p.returncode == 0 and not p.stderr and p.stdout.count(":53 {") == 5
+    assert "cluster.local:53 {\n    errors\n    bind 169.254.10.10\n    forward . 10.0.0.10 {\n        force_tcp\n        policy sequential\n" in p.stdout
+    assert ".:53 {\n    log\n    bind 169.254.10.11\n    template ANY ANY internal.cloudapp.net {" in p.stdout and "nsid localdns-pod" in p.stdout
+    assert "policy round_robin" in p.stdout and "serve_stale 3600s verify\n        servfail 0" in p.stdout and p.stdout.count("serve_stale") == 3
+    here = p.stdout.replace("169.254.10.1", "127.0.0.1")
+    assert check(make, here)[0] == 0, check(make, here)[1] + here
+    p = run("translate", make(text=localdns({".": {}}, mode="Preferred")), "--upstream", "10.1.1.1", "--output", "json")
+    assert json.loads(p.stdout)["kind"] == "localdns" and "forward . 10.1.1.1 {" in p.stdout and "mode is not Required" in p.stderr
+
+
+@pytest.mark.parametrize("vnet,kube,want", [
+    ({".": zone(forwardDestination="ClusterCoreDNS")}, {}, 'vnetDNSOverrides: ".": forwardDestination: AKS refuses ClusterCoreDNS'),
+    ({}, {"cluster.local": zone()}, 'kubeDNSOverrides: "cluster.local": forwardDestination: AKS refuses VnetDNS'),
+    ({}, {"a.test": zone(protocol="ForceTCP", serveStale="Verify")}, "AKS refuses Verify together with ForceTCP"),
+    ({"a.test": zone(protocol="UDP")}, {}, "protocol: is none of PreferUDP ForceTCP"), ({"a.test": zone(maxConcurrent=0)}, {}, "maxConcurrent: is no whole number"),
+    ({"a {": zone()}, {}, '"a {": is no zone'), ({"a": 1}, {}, '"a": is no object'), ({}, {"a": {}}, "ClusterCoreDNS: give --cluster-dns"),
+])
+def test_localdns_refused(make, vnet, kube, want):
+    p = run("translate", make(text=localdns(vnet, kube)))
+    assert p.returncode == 1 and not p.stdout and f"{make.dir}/in:1: " in p.stderr and want in p.stderr
+
+
 # ---- older Corefiles ----
 
 OLD = """# ours

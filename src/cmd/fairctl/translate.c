@@ -2,26 +2,27 @@
 #include "cmd/fairctl/commands.h"
 #include "conf/cloud.h"
 #include "conf/kubedns.h"
+#include "conf/localdns.h"
 #include "conf/migrate.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static const struct ctl_flag flags[] = {
-	{ "kind", "KIND", "what the file is", "auto|corefile|kube-dns|coredns-custom|node-local-dns", "auto" },
+	{ "kind", "KIND", "what the file is", "auto|corefile|kube-dns|coredns-custom|node-local-dns|localdns", "auto" },
 	{ "from", "VERSION", "CoreDNS that a Corefile was written for; guessed without", NULL, NULL },
 	{ "to", "VERSION", "CoreDNS that it shall suit", NULL, FL_MIGRATE_NOW },
 	{ "deprecations", NULL, "change what is only deprecated in --to, too", NULL, NULL },
 	{ "cluster-domain", "DOMAIN", "the cluster's domain, where the file does not say it", NULL, "cluster.local" },
-	{ "cluster-dns", "IP", "node-local-dns: the cluster's DNS as the node reaches it", NULL, NULL },
+	{ "cluster-dns", "IP", "node-local-dns, localdns: the cluster's DNS as the node reaches it", NULL, NULL },
 	{ "local-dns", "IP", "node-local-dns: the address that it listens on", NULL, "169.254.20.10" },
 	{ "listen-too", "IP", "node-local-dns: the Service's address, when it listens on that too (iptables mode)", NULL, NULL },
-	{ "upstream", "SERVERS", "node-local-dns: for names outside of the cluster", NULL, "/etc/resolv.conf" },
+	{ "upstream", "SERVERS", "node-local-dns, localdns: for names outside of the cluster (/etc/resolv.conf; 168.63.129.16)", NULL, NULL },
 	{ NULL },
 };
 
-enum kind { AUTO, COREFILE, KUBE_DNS, CUSTOM, NODE_LOCAL };
-static const char *const kinds[] = { "auto", "corefile", "kube-dns", "coredns-custom", "node-local-dns" };
+enum kind { AUTO, COREFILE, KUBE_DNS, CUSTOM, NODE_LOCAL, LOCALDNS };
+static const char *const kinds[] = { "auto", "corefile", "kube-dns", "coredns-custom", "node-local-dns", "localdns" };
 
 /* The names alone: the plugins themselves are no part of this program. */
 static const char *const known[] = {
@@ -124,7 +125,7 @@ static int pillars(struct work *w, struct fl_str text)
 	struct fl_err e;
 	int line;
 	struct fl_pillars p = { .local_dns = ctl_text(w->c, "local-dns"), .server = ctl_text(w->c, "listen-too"), .domain = ctl_text(w->c, "cluster-domain"),
-				.cluster_dns = ctl_text(w->c, "cluster-dns"), .upstream = ctl_text(w->c, "upstream") };
+				.cluster_dns = ctl_text(w->c, "cluster-dns"), .upstream = ctl_given(w->c, "upstream") ? ctl_text(w->c, "upstream") : "/etc/resolv.conf" };
 	w->is = NODE_LOCAL;
 	if (fl_pillar_corefile(&w->a, text, &p, &w->out, &line, &e))
 		return failed(w, w->start + line, e.msg);
@@ -197,6 +198,17 @@ static enum kind kind_of(const cJSON *tree, const cJSON *data)
 	return by_key ? by_key : !strcmp(is, "kube-dns") ? KUBE_DNS : !strcmp(is, "coredns-custom") ? CUSTOM : AUTO;
 }
 
+static void localdns_said(void *arg, const char *text) { notice(arg, 0, "warning", text); }
+
+static int localdns(struct work *w, const cJSON *tree, int line)
+{
+	const char *dns = ctl_text(w->c, "cluster-dns"), *up = ctl_text(w->c, "upstream");
+	struct fl_localdns l = { fl_str(dns ? dns : ""), up ? fl_str(up) : FL_STR("168.63.129.16"), localdns_said, w };
+	struct fl_err e;
+	w->is = LOCALDNS;
+	return fl_localdns_corefile(&w->a, tree, &l, &w->out, &e) ? failed(w, line, e.msg) : 0;
+}
+
 static bool wanted(const struct work *w, enum kind k)
 {
 	return k != AUTO && (w->want == AUTO || w->want == k || (w->want == NODE_LOCAL && k == COREFILE));
@@ -206,6 +218,8 @@ static int on_tree(void *arg, const cJSON *tree, int line)
 {
 	struct work *w = arg;
 	const cJSON *kind = cJSON_GetObjectItemCaseSensitive(tree, "kind"), *data = cJSON_GetObjectItemCaseSensitive(tree, "data"), *v;
+	if ((w->want == AUTO || w->want == LOCALDNS) && w->is == AUTO && fl_localdns_is(tree))
+		return localdns(w, tree, line);
 	bool map = cJSON_IsString(kind) && !strcmp(kind->valuestring, "ConfigMap");
 	enum kind k = map ? kind_of(tree, data) : AUTO;
 	if (!wanted(w, k))
@@ -260,10 +274,10 @@ static bool is_manifest(struct fl_str text)
 static int translate(struct work *w)
 {
 	if (!is_manifest(w->text))
-		return w->want == KUBE_DNS || w->want == CUSTOM ? failed(w, 1, "is no ConfigMap") : corefile(w, w->text);
+		return w->want == KUBE_DNS || w->want == CUSTOM || w->want == LOCALDNS ? failed(w, 1, "is no ConfigMap") : corefile(w, w->text);
 	int ret = ctl_documents_of(w->c, w->path, w->text, on_tree, w);
 	if (!ret && w->is == AUTO)
-		ret = failed(w, 1, "holds no ConfigMap of kube-dns, coredns-custom, node-local-dns or coredns");
+		ret = failed(w, 1, "holds no ConfigMap of kube-dns, coredns-custom, node-local-dns or coredns, and is not LocalDNS's");
 	return ret;
 }
 
