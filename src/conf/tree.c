@@ -21,6 +21,7 @@ struct build {
 	struct fl_stmt *open[FL_TREE_DEPTH + 1], **tail[FL_TREE_DEPTH + 1];
 	unsigned depth, cap;
 	struct fl_stmt *stmt;
+	struct fl_stmt *told;           /* whose line it is: a comment beside is its own */
 	int last;                       /* line of its last word */
 };
 
@@ -127,6 +128,8 @@ static int next(struct scan *s)
 		}
 	}
 	s->word = (struct fl_str){ from, (size_t)(s->p - from) };
+	while (s->word.p[s->word.n - 1] == '\r')        /* the lexer passes these over */
+		s->word.n--;
 	s->last = s->line;
 	return 1;
 }
@@ -155,7 +158,7 @@ static int begin(struct scan *s, struct build *b)
 	s->above = FL_STR("");
 	*b->tail[b->depth] = st;
 	b->tail[b->depth] = &st->next;
-	b->stmt = st;
+	b->stmt = b->told = st;
 	return add_word(s, b);
 }
 
@@ -167,7 +170,7 @@ static int brace(struct scan *s, struct build *b)
 		b->open[b->depth]->end = s->above;
 		s->above = FL_STR("");
 		b->depth--;
-		b->stmt = NULL;
+		b->stmt = b->told = NULL;
 		return 0;
 	}
 	if (!b->stmt)
@@ -177,16 +180,22 @@ static int brace(struct scan *s, struct build *b)
 	b->stmt->braces = true;
 	b->open[++b->depth] = b->stmt;
 	b->tail[b->depth] = &b->stmt->child;
+	b->told = b->stmt;
 	b->stmt = NULL;
 	return 0;
 }
 
-static int one(struct scan *s, struct build *b)
+static void beside(struct scan *s, struct build *b)
 {
-	if (s->beside.n && b->stmt && !b->stmt->beside.n)
-		b->stmt->beside = s->beside;
+	if (s->beside.n && b->told && !b->told->beside.n)
+		b->told->beside = s->beside;
 	else
 		s->above = join(s->a, s->beside, s->above);
+}
+
+static int one(struct scan *s, struct build *b)
+{
+	beside(s, b);
 	if (fl_str_is(s->word, "{") || fl_str_is(s->word, "}"))
 		return brace(s, b);
 	bool more = b->stmt && (s->first == b->last ||
@@ -229,10 +238,7 @@ int fl_tree_parse(struct fl_arena *a, struct fl_str text, struct fl_stmt *root, 
 	if (!ret && b.depth)
 		ret = wrong(&s, b.open[b.depth]->line, "the brace of \"%.*s\" is not closed", (int)(b.open[b.depth]->word->n < 100 ? b.open[b.depth]->word->n : 100),
 			    b.open[b.depth]->word->p);
-	if (!ret && s.beside.n && b.stmt && !b.stmt->beside.n)
-		b.stmt->beside = s.beside;
-	else
-		s.above = join(a, s.beside, s.above);
+	beside(&s, &b);
 	root->end = s.above;
 	if (ret == -ENOMEM)
 		ret = fl_err_set(e, "too large");
