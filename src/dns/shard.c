@@ -353,6 +353,10 @@ void fl_shard_destroy(struct fl_shard_x *x)
 	} else if (x->sh.loop) {
 		fl_loop_destroy(x->sh.loop);
 	}
+	for (struct fl_retired *r = x->retired, *next; r; r = next) {   /* a reader that stopped kept a query in it up to the end */
+		next = r->next;
+		free(r);
+	}
 	fl_udp_destroy(x->udp);
 	fl_pool_finish(&x->pool);
 	free(x);
