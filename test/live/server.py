@@ -62,7 +62,7 @@ class Server:
     def log(self):
         return (self.dir / "log").read_text("utf-8", "replace")
 
-    def wait_log(self, text, timeout=10, count=1):
+    def wait_log(self, text, timeout=60, count=1):
         end = time.time() + timeout
         while time.time() < end:
             if self.log().count(text) >= count:
@@ -75,7 +75,7 @@ class Server:
     def signal(self, name):
         self.process.send_signal(getattr(signal, name))
 
-    def exit_code(self, timeout=10):
+    def exit_code(self, timeout=60):
         return self.process.wait(timeout)
 
     def udp(self, packet, host="127.0.0.1", port=None, timeout=1.0, family=socket.AF_INET):

@@ -159,11 +159,13 @@ def test_reload_follows_a_configmap(tmp_path):
     with s:
         s.wait_log("Running configuration SHA512 = ")
         version(2, "two.test")
-        s.wait_log("[INFO] Reloading complete", timeout=5)
+        s.wait_log("[INFO] Reloading complete", timeout=20)     # less than the interval and its jitter
         s.wait_log("Running configuration SHA512 = ", count=2)
 
 
 def test_idle_costs_nothing():
+    if "tsan" in BINARY:
+        pytest.skip("the sanitizer has a thread of its own that wakes")
     with Server(WHOAMI) as s:
         ask(s)
 
