@@ -16,7 +16,7 @@
 #include "net/udp.h"
 
 enum { FL_QUIC_CONNS = 4096,            /* of a shard, whatever the configuration says */
-       FL_QUIC_CLIENT = 1024,           /* of one client (IPv4 address, IPv6 /64) on a shard */
+       FL_QUIC_CLIENT = 1024,           /* of one client (IPv4 address, IPv6 /64) on a shard; its memory ends at some 250 */
        FL_QUIC_RETRY_AT = 32,           /* handshakes under way on a shard before addresses must be proved */
        FL_QUIC_HALF = 512,              /* handshakes under way before new ones are dropped */
        FL_QUIC_ROOM = 64, FL_QUIC_DRAIN_S = 5 };
@@ -41,8 +41,8 @@ struct fl_quic_ops {
 struct fl_quic_stats {
 	uint64_t open;                          /* now */
 	uint64_t accepted;                      /* handshakes that were completed */
-	uint64_t refused;                       /* max_conns, FL_QUIC_CONNS */
-	uint64_t crowded;                       /* FL_QUIC_CLIENT */
+	uint64_t refused;                       /* max_conns, FL_QUIC_CONNS, or no memory for one more */
+	uint64_t crowded;                       /* FL_QUIC_CLIENT, or its part of the memory */
 	uint64_t flooded;                       /* Initials dropped at FL_QUIC_HALF */
 	uint64_t retries, negotiated, resets;   /* Retry, Version Negotiation, stateless resets sent */
 	uint64_t bad_token, garbage;            /* Initials with one; datagrams that are no QUIC for us */

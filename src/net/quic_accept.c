@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 enum { INITIAL_MIN = 1200, RESETS = 1000, RETRY_S = 10, SHORT_MIN = 22, RESET_MAX = 43 };
+enum { CONN_MEMORY = 128 * 1024 };      /* what must be left for one more: its handshake and some questions */
 
 /* One secret a process: any shard may check what another gave out. */
 static uint8_t secret[32];
@@ -182,7 +183,9 @@ static bool admitted(struct fl_quic_listener *li, const struct fl_udp_in *in, co
 {
 	struct fl_quic *q = li->quic;
 	bool full = q->conns >= FL_QUIC_CONNS || (li->conf.max_conns && __atomic_load_n(li->total, __ATOMIC_RELAXED) >= li->conf.max_conns);
-	bool crowd = q->clients[fl_quic_client_of(&in->way)].conns >= FL_QUIC_CLIENT;
+	unsigned client = fl_quic_client_of(&in->way);
+	full = full || !fl_quic_room(&q->budget, CONN_MEMORY);
+	bool crowd = q->clients[client].conns >= FL_QUIC_CLIENT || !fl_quic_room(&q->clients[client].mem, CONN_MEMORY);
 	if (!full && !crowd)
 		return true;
 	fl_quic_count(full ? &q->stats.refused : &q->stats.crowded, 1);

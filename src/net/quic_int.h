@@ -22,6 +22,7 @@ enum { FL_QUIC_DATAGRAM = 1452, FL_QUIC_CID = 16, FL_QUIC_BURST = 32, FL_QUIC_WI
 
 /* Of several connections: all of one client, then all of one owner (up NULL). */
 struct fl_quic_budget { size_t used, limit; struct fl_quic_budget *up; };
+static inline bool fl_quic_room(const struct fl_quic_budget *b, size_t n) { return b->used + n <= b->limit; }
 struct fl_quic_mem { ngtcp2_mem ng; size_t used, limit; struct fl_quic_budget *of; };
 void fl_quic_mem_init(struct fl_quic_mem *m, size_t limit, struct fl_quic_budget *of);
 void *fl_quic_resize(void *mem, void *p, size_t n);     /* as realloc(); mem: a fl_quic_mem */

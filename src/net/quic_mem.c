@@ -8,7 +8,7 @@ static bool room(const struct fl_quic_mem *m, size_t n)
 {
 	bool fits = m->used + n <= m->limit;
 	for (const struct fl_quic_budget *b = m->of; b; b = b->up)
-		fits = fits && b->used + n <= b->limit;
+		fits = fits && fl_quic_room(b, n);
 	return fits;
 }
 

@@ -1,6 +1,7 @@
 /* DNS over QUIC: our client against our server, over a bad network. */
 #include "quic_world.h"
 #include "net/quic_client.h"
+#include "net/quic_server_int.h"
 
 enum { ASKS = 600, MSG = 40 };
 
@@ -384,6 +385,39 @@ static void test_max_conns(void **state)
 	assert_int_equal(ask[5].ret, 0);
 }
 
+/* A connection takes what it needs at once, so one for which memory would not last is turned away while it costs nothing, and those that
+ * are there do not suffer. */
+static void test_memory_for_one_more(void **state)
+{
+	struct fl_quic_client *first = client;
+	struct fl_quic_budget *mine = NULL;
+	(void)state;
+	assert_int_equal(start(0), 0);
+	run(FL_SEC);
+	for (unsigned i = 0; i < FL_QUIC_CLIENTS; i++)
+		mine = quic->clients[i].conns ? &quic->clients[i].mem : mine;
+	assert_non_null(mine);
+	struct fl_quic_budget *low[] = { mine, &quic->budget };
+	for (unsigned i = 1; i < 3; i++) {
+		size_t was = low[i - 1]->limit;
+		low[i - 1]->limit = low[i - 1]->used + 100 * 1024;
+		client = fl_quic_client_create(loop, &conf);
+		assert_int_equal(start(i), 0);
+		run(FL_SEC);
+		assert_int_equal(ask[i].ret, -EPROTO);
+		fl_quic_client_destroy(client);
+		client = first;
+		low[i - 1]->limit = was;
+	}
+	assert_int_equal(fl_quic_stats(quic).crowded, 1);
+	assert_int_equal(fl_quic_stats(quic).refused, 1);
+	assert_int_equal(fl_quic_stats(quic).open, 1);
+	assert_int_equal(start(3), 0);
+	run(FL_SEC);
+	assert_int_equal(ask[3].ret, 0);
+	assert_true(ask[3].reused);
+}
+
 static void test_workers(void **state)
 {
 	(void)state;
@@ -574,7 +608,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_ask), T(test_many), T(test_large), T(test_loss), T(test_reorder), T(test_damage), T(test_silence), T(test_refused),
 		T(test_untrusted), T(test_wrong_name), T(test_resume), T(test_cancel), T(test_refuse), T(test_protocol_error),
-		T(test_server_restart), T(test_vanished), T(test_max_conns), T(test_workers), T(test_drain), T(test_closed_listener), T(test_flood), T(test_replayed_initial),
+		T(test_server_restart), T(test_vanished), T(test_max_conns), T(test_memory_for_one_more), T(test_workers), T(test_drain), T(test_closed_listener), T(test_flood), T(test_replayed_initial),
 		T(test_garbage), T(test_version),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
