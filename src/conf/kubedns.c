@@ -221,6 +221,7 @@ static int stub_domains(struct work *w, struct fl_str text)
 	const cJSON *v;
 	int ret = !tree ? -EINVAL : cJSON_IsObject(tree) || cJSON_IsNull(tree) ? 0 : no_such(w, tree, "map[string][]string");
 	unsigned n = ret ? 0 : (unsigned)cJSON_GetArraySize(tree);
+	w->nstub = 0;                           /* a manifest may have the key twice: the last counts */
 	w->stub = fl_alloc(w->a, (n + 1) * sizeof *w->stub);
 	if (!w->stub)
 		ret = ret ? ret : -ENOMEM;
@@ -236,6 +237,7 @@ static int upstream_servers(struct work *w, struct fl_str text)
 	cJSON *tree = parse(w, text);
 	const cJSON *v;
 	int ret = tree ? strings(w, tree) : -EINVAL;
+	w->upstreams = FL_STR("");
 	if (!ret && cJSON_GetArraySize(tree) > FL_KUBEDNS_UPSTREAMS)
 		ret = wrong(w, "upstreamNameserver cannot have more than three entries");
 	cJSON_ArrayForEach(v, (ret ? NULL : tree))

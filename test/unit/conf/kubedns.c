@@ -163,10 +163,33 @@ static void test_folder(void **state)
 	unsetenv("KUBECONFIG");
 }
 
+/* A manifest may name a key twice: the last counts, as with what stands in it. */
+static void test_key_twice(void **state)
+{
+	static char many[4000] = "{";
+	struct fl_kubedns_key key[] = { { FL_STR("stubDomains"), FL_STR("") }, { FL_STR("upstreamNameservers"), FL_STR("[\"10.0.0.1\"]") },
+					{ FL_STR("stubDomains"), FL_STR("{\"b\":[\"10.0.0.2\"]}") },
+					{ FL_STR("upstreamNameservers"), FL_STR("[\"10.0.0.3:53\"]") } };
+	struct fl_kubedns k = { .domain = FL_STR("cluster.local"), .port = FL_STR("53"), .key = key, .nkey = FL_COUNT(key) };
+	struct fl_str out;
+	struct fl_err e;
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		sprintf(many + strlen(many), "%s\"x%d\":[\"10.0.0.9\"]", i ? "," : "", i);
+	strcat(many, "}");
+	key[0].text = fl_str(many);
+	assert_int_equal(fl_kubedns_corefile(&arena, &k, &out, &e), 0);
+	assert_non_null(strstr(out.p, "\nb:53 {"));
+	assert_non_null(strstr(out.p, "forward . 10.0.0.3:53 {"));
+	assert_null(strstr(out.p, "10.0.0.9"));
+	assert_null(strstr(out.p, "10.0.0.1"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys), cmocka_unit_test(test_notes), cmocka_unit_test(test_parses), cmocka_unit_test(test_folder),
+		cmocka_unit_test(test_key_twice),
 	};
 	fl_arena_init(&arena, NULL, 0, NULL, SIZE_MAX / 2);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
