@@ -31,7 +31,7 @@ static bool take_errors(struct fl_up_sock *s)
 				error = (int)e.ee_errno;
 			}
 		struct fl_up_ask *a = n == 2 ? fl_up_find(s, (uint16_t)(quoted[0] << 8 | quoted[1])) : NULL;
-		if (!a)
+		if (!a || a->unsent)    /* its ID was another's before */
 			continue;
 		fl_up_tell(s, UP_READ);
 		fl_up_finish(a, -error, NULL, 0);
