@@ -328,6 +328,8 @@ def test_a_stub_domain_where_nobody_listens(explain):
 def test_offline_says_whom_it_would_ask(explain):
     out = explain("git.corp.example.", corefile=stub("192.0.2.77"), text=True)
     assert "would ask 192.0.2.77 (offline)" in out
+    out = explain("git.corp.example.", corefile=".:53 {\n grpc . 192.0.2.77:443\n}\n", text=True)
+    assert "would ask" in out and "unless an upstream knows it" in out
 
 
 @pytest.mark.parametrize("udp,tcp,cause", [(silent, answer, "udp-blocked"), (silent, None, "server-silent")])

@@ -25,7 +25,7 @@ static struct fl_str reply(const struct facts *f, const struct ex_reply *r)
 	return SAY("%s%s%.*s", r->rcode ? rcode(f, r->rcode) : "", r->rcode ? ", " : "", FL_FMT(fl_words_join(f->a, &r->records, ", ")));
 }
 
-static bool is_forward(const struct ex_hop *h) { return !strcmp(h->plugin, "forward"); }
+static bool is_forward(const struct ex_hop *h) { return !strcmp(h->plugin, "forward") || !strcmp(h->plugin, "grpc"); }
 
 static struct fl_str would_ask(const struct facts *f, const struct ex_step *s)
 {

@@ -143,7 +143,7 @@ void ex_world_ask(struct ex_world *w, const struct facts *f, struct ex_step *s)
 	if (p)
 		ex_run(w->loop, is_done, w, QUESTION_S * FL_SEC);
 	fl_put_end(p);
-	s->unasked = f->offline && !strcmp(s->by, "forward");
+	s->unasked = f->offline && (!strcmp(s->by, "forward") || !strcmp(s->by, "grpc"));
 	s->reply.got &= !s->unasked;
 	w->step = NULL;
 }
@@ -209,7 +209,8 @@ static enum fl_verdict offline_query(void *inst, struct fl_query *q)
 	return fl_fail(q, FL_SERVFAIL, "offline: not asked");
 }
 
-static const struct fl_plugin offline = { .name = "forward", .setup = offline_setup, .query = offline_query };
+static const struct fl_plugin offline_forward = { .name = "forward", .setup = offline_setup, .query = offline_query };
+static const struct fl_plugin offline_grpc = { .name = "grpc", .setup = offline_setup, .query = offline_query };
 
 const struct fl_directive_entry *ex_directives(bool off)
 {
@@ -220,8 +221,9 @@ const struct fl_directive_entry *ex_directives(bool off)
 	if (!off || n >= FL_COUNT(table))
 		return fl_plugins;
 	memcpy(table, fl_plugins, n * sizeof *table);
-	for (unsigned i = 0; i < n; i++)
-		if (!strcmp(table[i].name, "forward") || !strcmp(table[i].name, "grpc"))
-			table[i].plugin = &offline;
+	for (unsigned i = 0; i < n; i++) {
+		const struct fl_plugin *instead = !strcmp(table[i].name, "forward") ? &offline_forward : !strcmp(table[i].name, "grpc") ? &offline_grpc : NULL;
+		table[i].plugin = instead ? instead : table[i].plugin;
+	}
 	return table;
 }
