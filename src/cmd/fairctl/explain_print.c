@@ -157,7 +157,8 @@ static void text(const struct facts *f, const struct ex_findings *found)
 		printf("\n%s (%s): %.*s.\n  fix: %.*s\n", severities[found->at[i].severity], found->at[i].cause, FL_FMT(found->at[i].words),
 		       FL_FMT(found->at[i].fix));
 	if (!found->n)
-		printf("\n%s\n", ex_failed(f) ? "No cause was found here: the answer is that of the servers asked." : "Nothing is wrong with it.");
+		printf("\n%s\n", !ex_failed(f) ? "Nothing is wrong with it." : unasked(f) ? "No cause was found here: ask again without --offline."
+			: "No cause was found here: the answer is that of the servers asked.");
 }
 
 /* ---- JSON ---- */
