@@ -3,7 +3,9 @@
  * end the index says what a naive search of the store says. Runs under ASan and TSan too. */
 #include "base/rng.h"
 #include "plugin/kubernetes/index.h"
+#include "store/cluster.h"
 #include "store/store.h"
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -175,6 +177,42 @@ static void test_back_again(void **state)
 	fl_store_destroy(store);
 }
 
+static void count_node(void *arg, const struct fl_k8s_node *n) { *(unsigned *)arg += n->svc != NULL; }
+
+/* A piece at a time meets each once, whatever the pieces' size; an index that grew in between is told. */
+static void test_scan(void **state)
+{
+	(void)state;
+	struct fl_store_wants wants = { .kind = { [FL_KIND_SERVICE] = true, [FL_KIND_SLICE] = true, [FL_KIND_NAMESPACE] = true } };
+	struct fl_meta_in ns = { .name = FL_STR("ns") };
+	struct fl_cluster_scan at = { 0 };
+	unsigned n = 0;
+	int ret;
+	store = fl_store_create(&wants);
+	idx = fl_k8s_index_create(store, &(struct fl_k8s_how){ .ttl = 30, .reverse = true });
+	assert_int_equal(fl_k8s_scan_nodes(idx, &at, 100, count_node, &n), 0);
+	fl_store_put_namespace(store, &ns);
+	for (unsigned i = 0; i < 20; i++)
+		put_service(i, 1);
+	fl_store_flush(store);
+	for (uint32_t piece = 1; piece < 200; piece = piece * 3 + 1) {
+		memset(&at, 0, sizeof at);
+		n = 0;
+		while ((ret = fl_k8s_scan_nodes(idx, &at, piece, count_node, &n)) == 1)
+			;
+		assert_int_equal(ret, 0);
+		assert_int_equal(n, 20);
+	}
+	memset(&at, 0, sizeof at);
+	assert_int_equal(fl_k8s_scan_nodes(idx, &at, 1, count_node, &n), 1);
+	for (unsigned i = 20; i < 250; i++)
+		put_service(i, 1);
+	fl_store_flush(store);
+	assert_int_equal(fl_k8s_scan_nodes(idx, &at, 1, count_node, &n), -ESTALE);
+	fl_k8s_index_destroy(idx);
+	fl_store_destroy(store);
+}
+
 static void test_under_fire(void **state)
 {
 	(void)state;
@@ -209,6 +247,6 @@ static void test_under_fire(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_back_again), cmocka_unit_test(test_under_fire) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_back_again), cmocka_unit_test(test_scan), cmocka_unit_test(test_under_fire) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
