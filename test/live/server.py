@@ -114,6 +114,12 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def sanitized(binary=BINARY):
+    """Built with a sanitizer, which takes memory, threads and system calls of its own."""
+    text = pathlib.Path(binary).read_bytes()
+    return b"__asan_init" in text or b"__tsan_init" in text
+
+
 def peak_rss_kb(pid):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

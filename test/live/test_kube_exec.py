@@ -5,7 +5,7 @@ import threading
 import time
 import pytest
 from fakeapi import FakeAPI, make_certificates
-from server import BINARY, Server
+from server import Server, sanitized
 from test_kube_process import COREFILE, ask, becomes, service
 
 V1 = "client.authentication.k8s.io/v1"
@@ -201,7 +201,7 @@ def test_plain_http_through_a_proxy_of_the_environment():
 
 def test_a_reload_cannot_begin_to_run_programs(world):
     """The filter of a server that began without a plugin stays."""
-    if "asan" in BINARY or "tsan" in BINARY:
+    if sanitized():
         pytest.skip("a build with sanitizers has no filter")
     d, a = world
     credential(d, '"token":"one"')

@@ -2,7 +2,7 @@
 import os, re, subprocess, time
 import dns.flags, dns.message, dns.rcode
 import pytest
-from server import BINARY, Server, free_port
+from server import BINARY, Server, free_port, sanitized
 
 WHOAMI = ".:{port} {\n  whoami\n}\n"
 
@@ -164,7 +164,7 @@ def test_reload_follows_a_configmap(tmp_path):
 
 
 def test_idle_costs_nothing():
-    if "tsan" in BINARY:
+    if sanitized():
         pytest.skip("the sanitizer has a thread of its own that wakes")
     with Server(WHOAMI) as s:
         ask(s)
