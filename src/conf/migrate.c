@@ -101,17 +101,15 @@ static struct fl_stmt *add(struct work *w, struct fl_stmt *to, int line, struct 
 /* `transfer to A B` of an option → plugin `transfer ZONE { to A B }` at the end of the block. */
 static int transfer(struct work *w, struct fl_stmt *block, const struct fl_stmt *plugin, const struct fl_stmt *option)
 {
-	struct fl_str name = fl_stmt_word(plugin, fl_stmt_is(plugin, "file") ? 2 : 1);
-	if (!name.n)                    /* then it is the block's */
-		fl_str_cut(fl_stmt_word(block, 0), ':', &name);
+	unsigned at = fl_stmt_is(plugin, "file") ? 2 : 1;
+	struct fl_str name = fl_stmt_word(plugin, at);          /* "": the block's, as transfer without a zone */
 	if (!fl_str_is(fl_stmt_word(option, 1), "to") || option->nword < 3)
 		return 0;
-	struct fl_str text = fl_arena_printf(w->a, "transfer %.*s", FL_FMT(name));
 	struct fl_stmt *to = NULL, *t = fl_stmt_find(block, "transfer");
 	while (t && !fl_str_eq(fl_stmt_word(t, 1), name))
 		t = t->next && fl_stmt_is(t->next, "transfer") ? t->next : NULL;
-	if (text.p && !t)
-		t = fl_stmt_add(w->a, block, text.p);
+	if (!t && (t = fl_stmt_add(w->a, block, name.n ? "transfer x" : "transfer")) && name.n)
+		t->word[1] = plugin->word[at];          /* as it is written, with its quotes */
 	if (!t || !(to = fl_stmt_add(w->a, t, "to")))
 		return -ENOMEM;
 	to->word = option->word + 1;    /* `to` and what follows */

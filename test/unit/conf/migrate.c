@@ -111,9 +111,9 @@ static const struct { const char *from, *to; bool deprecated; const char *in, *o
 	{ "1.5.0", "1.5.2", true, ". {;kubernetes c {;resyncperiod 1m;};}", ". {;kubernetes c;};" },
 	{ "1.7.1", "1.8.0", false, ". {;kubernetes cluster.local {;transfer to * 10.0.0.9;};log;}",
 	  ". {;kubernetes cluster.local;log;transfer cluster.local {;to * 10.0.0.9;};};" },
-	/* file and auto, too; without a zone the block's */
+	/* file and auto, too; without a zone it is the block's */
 	{ "1.7.1", "1.8.0", false, "a.org:53 {;file db.a {;transfer to 10.0.0.9;transfer to 10.0.0.8;};auto b.org {;transfer to *;};}",
-	  "a.org:53 {;file db.a;auto b.org;transfer a.org {;to 10.0.0.9;to 10.0.0.8;};transfer b.org {;to *;};};" },
+	  "a.org:53 {;file db.a;auto b.org;transfer {;to 10.0.0.9;to 10.0.0.8;};transfer b.org {;to *;};};" },
 	/* gone before: goes */
 	{ "1.9.4", "1.15.0", false, ". {;federation c {;x y;};kubernetes c {;upstream /etc/resolv.conf;};}", ". {;kubernetes c;};" },
 	{ "1.11.4", "1.15.0", false, ". {;forward . x {;fail_fast;};}", ". {;forward . x {;failfast_all_unhealthy_upstreams;};};" },
