@@ -117,6 +117,15 @@ static int server(struct work *w, struct fl_str text)
 
 /* ---- lines of the default block ---- */
 
+/* What can stand as a key: a name, an address range. */
+static bool is_zone(struct fl_str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.*/", s.p[i]) || !s.p[i])
+			return false;
+	return s.n > 0;
+}
+
 /* forward may stand once in a block, and AKS's has one. */
 static int forward(struct work *w, struct fl_stmt *s)
 {
@@ -136,6 +145,8 @@ static int forward(struct work *w, struct fl_stmt *s)
 	struct fl_str zone = fl_stmt_word(s, 1), key = fl_arena_printf(w->a, "%.*s:53", FL_FMT(zone));
 	if (!key.p)
 		return wrong(w, s->line, "too large");
+	if (!is_zone(zone))
+		return wrong(w, s->line, "forward: '%.*s' is no zone", FL_FMT(zone));
 	if (defined(w, plain_key(w->a, key)))
 		return wrong(w, s->line, "cannot serve dns://%.*s:53 - it is already defined", FL_FMT(zone));
 	note(w, s->line, "a second forward in the default block, which CoreDNS refuses (plugin/forward: this plugin can only be used once per Server Block): "

@@ -41,6 +41,7 @@ static void test_aks(void **state)
 	has(aks("a.server", "import x\n(s) {\n log\n}\na.test {\n import s\n}\n", NULL, NULL), "\nimport x\n\n(s) {\n    log\n}\n");
 	has(aks("a.override", "log\n\nforward . 8.8.8.8\nforward . 9.9.9.9\n", NULL, NULL), "a.override:4: plugin/forward: this plugin can only be used once");
 	has(aks("a.override", "forward\n", NULL, NULL), "a.override:1: forward needs a zone and a server");
+	has(aks("a.override", "forward \"a {\" 1.1.1.1\n", NULL, NULL), "a.override:1: forward: 'a {' is no zone");
 	has(aks("a.override", "forward b.test 1.1.1.1\nforward B.test. 1.1.1.1\n", NULL, NULL), "a.override:2: cannot serve dns://B.test.:53 - it is already defined");
 	has(aks("a.override", "log\n}\nx {\n", NULL, NULL), "a.override:3: '}' closes nothing");
 	has(aks("a.override", "log {\n", NULL, NULL), "a.override:0: a brace is not closed");
