@@ -11,9 +11,9 @@ enum { JOBS_MAX = 256 };
 struct job { struct fl_ticket t; struct fl_loop *loop; int (*work)(void *arg); void *arg; int ret; struct job *next; };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t more = PTHREAD_COND_INITIALIZER, idle = PTHREAD_COND_INITIALIZER;
 static struct job slots[JOBS_MAX], *spare, *first, **last = &first;
-static bool started;
+static bool started, running, closed;
 
 static void back(void *arg)
 {
@@ -32,11 +32,14 @@ static void *helper(void *arg)
 	fl_rcu_offline();
 	for (;;) {
 		pthread_mutex_lock(&lock);
+		running = false;
+		pthread_cond_signal(&idle);
 		while (!first)
 			pthread_cond_wait(&more, &lock);
 		struct job *j = first;
 		if (!(first = j->next))
 			last = &first;
+		running = true;
 		pthread_mutex_unlock(&lock);
 		fl_rcu_online();
 		j->ret = j->work(j->arg);
@@ -70,7 +73,7 @@ int fl_job_start(struct fl_ticket t, int (*work)(void *arg), void *arg)
 	pthread_mutex_lock(&lock);
 	if (!started && !(ret = start_helper()))
 		started = true;
-	struct job *j = ret ? NULL : spare;
+	struct job *j = ret || closed ? NULL : spare;
 	if (j) {
 		spare = j->next;
 		*j = (struct job){ t, t.root->shard->loop, work, arg, 0, NULL };
@@ -88,4 +91,20 @@ int fl_job_start(struct fl_ticket t, int (*work)(void *arg), void *arg)
 		fl_loop_post(j->loop, back, j);
 	}
 	return ret;
+}
+
+void fl_jobs_close(void)
+{
+	pthread_mutex_lock(&lock);
+	closed = true;
+	while (running || first)
+		pthread_cond_wait(&idle, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+void fl_jobs_open(void)
+{
+	pthread_mutex_lock(&lock);
+	closed = false;
+	pthread_mutex_unlock(&lock);
 }

@@ -68,8 +68,10 @@ void fl_server_destroy(struct fl_server *s)
 	fl_busy_forget(s);
 	fl_conns_forget(s);
 	fl_doq_forget(s);
+	fl_jobs_close();
 	for (unsigned i = 1; i <= s->process.shards; i++)
 		fl_shard_destroy(s->shard[i]);
+	fl_jobs_open();
 	fl_gen_destroy(s->gen);
 	while (s->leaving) {
 		struct fl_leaving *v = s->leaving;

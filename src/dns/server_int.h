@@ -158,6 +158,8 @@ int fl_trace_chain(struct fl_chain *c, struct fl_arena *a, const struct fl_trace
 
 /* jobs.c */
 int fl_job_start(struct fl_ticket t, int (*work)(void *arg), void *arg);
+void fl_jobs_close(void);               /* waits until the helper has nothing in hand, of a shard's or of a generation's; takes no more */
+void fl_jobs_open(void);
 
 /* load.c */
 void fl_load_retired(struct fl_server *s, struct fl_gen *g);    /* posted by a shard to the main loop */
