@@ -20,10 +20,10 @@ TEXT = """.:PORT {
 
 
 class Upstream(Process):
-    def __init__(self):
+    def __init__(self, delay_ms=0, log=None):
         from server import free_port
         self.port = free_port()
-        super().__init__([TOOLS / "bench_upstream", "127.0.0.1", self.port], LOAD_CORE)
+        super().__init__([TOOLS / "bench_upstream", "127.0.0.1", self.port, delay_ms], LOAD_CORE, log=log)
         time.sleep(0.1)
 
     def __enter__(self):

@@ -1,10 +1,10 @@
 /* Asks questions from a file, over and over, and counts what comes back. One thread, several sockets, batches.
  *
- * usage: bench_load ADDR PORT FILE [-t SECONDS] [-s SOCKETS] [-w WINDOW] [-r RATE] [-e BUFSIZE] [-n COUNT]
+ * usage: bench_load ADDR PORT FILE [-t SECONDS] [-s SOCKETS] [-w WINDOW] [-r RATE] [-e BUFSIZE] [-n COUNT] [-p PATIENCE]
  * FILE: "NAME TYPE" a line. WINDOW: queries in flight over all sockets; RATE: queries a second, each sent at its time whatever became of
  * those before (open loop), and its latency counted from when it was due. 0: as fast as the window allows; it then never sleeps, so that the
  * server need not wake it: else a fast server, whose client is always busy, would be spared what a slower one pays. -n: after so many. Prints
- * one JSON line. A query that stays unanswered for 2 s is lost, its slot used again. */
+ * one JSON line. A query that stays unanswered for PATIENCE seconds (2) is lost, its slot used again. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -18,14 +18,14 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
-enum { SOCKETS = 64, WINDOW = 65536, BATCH = 64, LAT = 200000 };
+enum { SOCKETS = 64, WINDOW = 65536, BATCH = 64, LAT = 8000000 };
 
 struct question { uint8_t *bytes; uint16_t n; };
 struct slot { uint64_t sent_ns; bool out; };
 
 static struct question *question;
 static unsigned nquestion, nsock = 8, window = 300;
-static uint64_t rate, count;
+static uint64_t rate, count, patience = 2;
 static int64_t seconds = 5;
 static int fd[SOCKETS];
 static struct slot *slots;              /* [socket][id] */
@@ -194,12 +194,12 @@ static void run(void)
 			wait_for(FL_MS);        /* lone queries: as a resolver waits */
 		}
 		if (now - swept > FL_SEC) {
-			out -= (int64_t)sweep(now - 2 * FL_SEC);
+			out -= (int64_t)sweep(now - patience * FL_SEC);
 			swept = now;
 		}
 	}
 	double took = (double)(fl_clock_ns() - start) / 1e9;
-	for (uint64_t until = fl_clock_ns() + 2 * FL_SEC; sent - answered - lost > 0 && fl_clock_ns() < until;) {
+	for (uint64_t until = fl_clock_ns() + patience * FL_SEC; sent - answered - lost > 0 && fl_clock_ns() < until;) {
 		wait_for(10 * FL_MS);
 		for (unsigned i = 0; i < nsock; i++)
 			receive(i);
@@ -215,7 +215,7 @@ int main(int argc, char **argv)
 {
 	int64_t v, bufsize = 0;
 	if (argc < 4)
-		return fprintf(stderr, "usage: %s ADDR PORT FILE [-t S] [-s SOCKETS] [-w WINDOW] [-r RATE] [-e BUFSIZE] [-n COUNT]\n", argv[0]), 2;
+		return fprintf(stderr, "usage: %s ADDR PORT FILE [-t S] [-s SOCKETS] [-w WINDOW] [-r RATE] [-e BUFSIZE] [-n COUNT] [-p S]\n", argv[0]), 2;
 	for (int i = 4; i + 1 < argc; i += 2) {
 		if (fl_parse_int(fl_str(argv[i + 1]), 0, INT32_MAX, &v))
 			return fprintf(stderr, "%s: not a number\n", argv[i + 1]), 2;
@@ -226,6 +226,7 @@ int main(int argc, char **argv)
 		case 'r': rate = (uint64_t)v; break;
 		case 'e': bufsize = v; break;
 		case 'n': count = (uint64_t)v; break;
+		case 'p': patience = v > 0 && v <= 60 ? (uint64_t)v : 2; break;
 		default: return fprintf(stderr, "unknown option %s\n", argv[i]), 2;
 		}
 	}
