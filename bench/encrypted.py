@@ -1,6 +1,6 @@
 """Figures of encrypted clients: cache hits on long connections over TLS, HTTPS and QUIC, beside CoreDNS and dnsdist. All show one
 certificate, made for the run. Who asks is dnsperf (TLS), h2load (HTTPS: dnsperf 2.10 loses there) and bench_quic, ten connections with
-ten questions in flight on each."""
+thirty questions in flight on each."""
 import base64, contextlib, re, shutil, subprocess, tempfile, time
 
 from rig import Failed, LOAD_CORE, Process, SERVER_CORE, Server, TOOLS, pinned
@@ -8,7 +8,7 @@ from caching import Upstream
 from rows import how_busy, row
 
 HOSTS = [f"host-{i:06d}.bench.example.net" for i in range(1000)]        # all of them kept by every cache
-CONNECTIONS, IN_FLIGHT = 10, 100        # in flight over all connections
+CONNECTIONS, IN_FLIGHT = 10, 300        # in flight over all connections, as many as bench_load has
 TEXT = """SCHEME://.:PORT {
  bind 127.0.0.1
  tls CERT KEY

@@ -93,50 +93,60 @@ def in_flight(b):
     b.add("peak RSS per query in flight", "kB", each, "≤ 1/5", lambda v: v["fairlead"] <= v["coredns"] / 5)
 
 
-PHASES = {"alive": "two upstreams alive", "dies": "one upstream of two dies", "dead": "one upstream of two dead"}
+PHASES = {"alive": "both alive", "dies": "upstream dies", "dead": "upstream dead"}
 
 
-def phases(b, name, path, more=""):
-    """({phase: p99}, a remark) at half of what this server takes in."""
-    p99, none = {}, 0
+def phases(b, name, path, rate=0, more=""):
+    """({phase: p99}, the rate, a remark): at this rate, or at half of what the server takes in."""
+    p99, busy, none = {}, [], 0
     with contextlib.ExitStack() as s:
         one, other = s.enter_context(Upstream()), s.enter_context(Upstream())
         text = TWO.replace("ONE", str(one.port)).replace("OTHER", str(other.port)).replace("MORE", more or "max_fails 2")
         p = b.serving(s, None, [name], text=text)[name]
         if isinstance(p, str):
             raise Failed(p)
-        rate = max(int(load(p.port, path, 2, w=100)["qps"] / 2), 100)
+        rate = rate or max(int(load(p.port, path, 2, w=100)["qps"] / 2), 100)
         for phase in PHASES:
+            time.sleep({"dead": 3, "dies": 1}.get(phase, 0))    # until both know what died
             if phase == "dies":         # its socket stays bound, and nobody reads from it
                 os.kill(other.pid, signal.SIGSTOP)
                 s.callback(os.kill, other.pid, signal.SIGCONT)
+            before = p.cpu()
             done = load(p.port, path, 2 if b.quick else 10, r=rate, p=8)
+            busy.append(f"{(p.cpu() - before) / done['seconds'] * 100:.0f}")
             none += done["lost"] + done["servfail"]
             if done["lost"] > done["sent"] / 100:
                 raise Failed(f"{done['lost']} of {done['sent']} lost, {PHASES[phase]}")
             p99[phase] = max(done["p99_us"], 1)
-            time.sleep(3 if phase == "dies" else 1)     # by now both know
-    return p99, f"{name} {rate / 1000:.1f}k q/s" + (f", {none} lost or SERVFAIL" if none else "")
+    return p99, rate, f"{name} {rate / 1000:.1f}k q/s at {'/'.join(busy)} %" + (f", {none} lost or SERVFAIL" if none else "")
 
 
 @row
 def dead_upstream(b):
-    """No cache; open loop at half of each one's saturation. dies: from its death on, when what was sent to it waits for read_timeout, 2 s, with
-    both (no target; fairlead's hedge is there for it); dead: after that."""
+    """No cache; open loop at half of each one's saturation, and fairlead at CoreDNS's rate too: at its own, the core of client and upstreams
+    may be what is full. dies: from its death on, when what was sent to it waits for read_timeout, 2 s, with both (no target; fairlead's hedge
+    is there for it); dead: after that."""
     path = unique(b, 10000, "two")
-    found, why, notes, hedged = {}, {}, [], {}
-    for name in b.names:
+    found, rates, notes = {}, {}, []
+
+    def measure(key, name, rate=0, more=""):
         try:
-            found[name], note = phases(b, name, path)
-            notes.append(note)
+            found[key], rates[key], note = phases(b, name, path, rate, more)
+            notes.append(("" if key == name else key + ": ") + note)
         except Failed as e:
-            why[name] = f"{name}: {e}"
-    try:
-        hedged = {} if b.quick else phases(b, "fairlead", path, "hedge auto")[0]
-    except Failed as e:
-        notes.append(f"with hedge auto: {e}")
-    for phase, what in PHASES.items():
-        v = {**why, **{n: p[phase] for n, p in found.items()}}
-        b.add(f"p99 at half of saturation, {what}", "µs", v, "" if phase == "dies" else "< CoreDNS",
-              lambda v: v["fairlead"] < v["no target" if phase == "dies" else "coredns"],
-              ", ".join(notes + ([f"fairlead with hedge auto {hedged[phase]:.0f}"] if hedged else [])))
+            found[key] = {phase: f"{key}: {e}" for phase in PHASES}
+
+    for name in b.names:
+        measure(name, name)
+    if "coredns" in rates:
+        measure("same", "fairlead", rates["coredns"])
+    if not b.quick:
+        measure("hedge", "fairlead", rates.get("coredns", 0), "hedge auto")
+    for key, how in (("fairlead", "half of its saturation"), ("same", "half of CoreDNS's")):
+        for phase, what in PHASES.items():
+            if key in found:
+                v = {"fairlead": found[key][phase], **({"coredns": found["coredns"][phase]} if "coredns" in found else {})}
+                b.add(f"p99 at {how}, {what}", "µs", v, "" if phase == "dies" else "< CoreDNS",
+                      lambda v: v["fairlead"] < v["no target" if phase == "dies" else "coredns"],
+                      ", ".join(notes if phase == "alive" and key == "fairlead" else
+                                [f"with hedge auto {found['hedge'][phase]} µs"] if key == "same" and "hedge" in found else []))
