@@ -122,7 +122,7 @@ int fl_setup_once(struct fl_setup *s)
 	return n > 1 ? fl_setup_error(s, "this plugin can only be used once per Server Block") : 0;
 }
 
-int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t least, uint32_t most)
+static int limit(struct fl_setup *s, struct fl_said *to, uint32_t least, uint32_t most)
 {
 	struct fl_str *arg, name = fl_disp_val(&s->disp);
 	struct fl_err e;
@@ -139,6 +139,24 @@ int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t least, uint3
 		return fl_setup_parse_error(s, "%.*s already defined for this server block", FL_FMT(name));
 	*to = (struct fl_said){ true, n > UINT32_MAX ? UINT32_MAX : (uint32_t)n };
 	return 0;
+}
+
+int fl_setup_limits(struct fl_setup *s, const struct fl_limit *l, unsigned n)
+{
+	struct fl_disp *d = &s->disp;
+	struct fl_str *arg;
+	int ret = 0;
+	fl_disp_next(d);
+	if (fl_disp_args(d, &arg))
+		return fl_setup_arg_error(s);
+	while (!ret && fl_disp_next_block(d)) {
+		unsigned i = 0;
+		while (i < n && !fl_str_is(fl_disp_val(d), l[i].name))
+			i++;
+		ret = i < n ? limit(s, l[i].to, l[i].least, l[i].most)
+			    : fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(fl_disp_val(d)));
+	}
+	return ret;
 }
 
 /* ---- others ---- */

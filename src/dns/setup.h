@@ -38,8 +38,10 @@ int fl_setup_arg_error(struct fl_setup *s);             /* … Wrong argument co
 int fl_setup_syntax_error(struct fl_setup *s, const char *expected);    /* … Syntax error: Unexpected token 'TOK', expecting 'X' */
 /* A directive's option that CoreDNS has and this version has not: names it, with file and line. */
 int fl_setup_later(struct fl_setup *s, const char *option);
-/* The option at the dispenser, a number from least (0 or 1) on, given once, as the listeners' plugins read it; most 0: any. 0 or an error. */
-int fl_setup_limit(struct fl_setup *s, struct fl_said *to, uint32_t least, uint32_t most);
+/* A directive that is nothing but limits of a listener (https, grpc_server, quic): a block of numbers from least (0 or 1) on, each given once;
+ * most 0: any. 0 or an error. */
+struct fl_limit { const char *name; struct fl_said *to; uint32_t least, most; };
+int fl_setup_limits(struct fl_setup *s, const struct fl_limit *l, unsigned n);
 /* "plugin/NAME: this plugin can only be used once per Server Block" when it stands there twice; else 0. */
 int fl_setup_once(struct fl_setup *s);
 

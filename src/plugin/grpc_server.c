@@ -3,26 +3,13 @@
 
 static int setup(struct fl_setup *s, void **inst)
 {
-	struct fl_disp *d = fl_setup_disp(s);
 	struct fl_block_conf *b = fl_setup_block(s);
-	struct fl_str *arg;
+	const struct fl_limit limits[] = {
+		{ "max_connections", &b->grpc_conns, 0, 0 },
+		{ "max_streams", &b->grpc_streams, 0, 0 },
+	};
 	(void)inst;
-	fl_disp_next(d);
-	if (fl_disp_args(d, &arg))
-		return fl_setup_arg_error(s);
-	while (fl_disp_next_block(d)) {
-		struct fl_str name = fl_disp_val(d);
-		int ret;
-		if (fl_str_is(name, "max_connections"))
-			ret = fl_setup_limit(s, &b->grpc_conns, 0, 0);
-		else if (fl_str_is(name, "max_streams"))
-			ret = fl_setup_limit(s, &b->grpc_streams, 0, 0);
-		else
-			ret = fl_setup_parse_error(s, "unknown property '%.*s'", FL_FMT(name));
-		if (ret)
-			return ret;
-	}
-	return 0;
+	return fl_setup_limits(s, limits, FL_COUNT(limits));
 }
 
 static const struct fl_opt opts[] = {
