@@ -166,10 +166,11 @@ static int put_service(struct fl_store *s, enum fl_kind kind, const struct fl_se
 
 int fl_store_put_service(struct fl_store *s, const struct fl_service_in *in, const char **what)
 {
+	if (!s->wants.outward.on)
+		return put_service(s, FL_KIND_SERVICE, in, what);
 	struct fl_outward_room room;
 	struct fl_service_in out = *in;
-	if (s->wants.outward.on)
-		fl_outward(&s->wants.outward, &out, &room);
+	fl_outward(&s->wants.outward, &out, &room);
 	return put_service(s, FL_KIND_SERVICE, &out, what);
 }
 
