@@ -209,17 +209,11 @@ static bool type_of(char *text, uint16_t *type)
 
 void fl_dash_ask(struct dash *d, const struct fl_http_request *rq, struct fl_http_response *rs)
 {
-	char id[32], name[FL_NAME_TEXT_MAX], text[16] = "A";
+	char name[FL_NAME_TEXT_MAX], text[16] = "A";
 	uint8_t wire[FL_NAME_MAX];
 	uint16_t type;
-	struct dash_job *j;
-	if (fl_dash_param(rq, "id", id, sizeof id)) {
-		if ((j = fl_dash_job_find(id)))
-			fl_dash_job_told(j, rs);
-		else
-			fl_dash_error(rs, 404, "there is no such job (any more)");
+	if (fl_dash_job_asked(rq, rs))
 		return;
-	}
 	int n = fl_dash_param(rq, "name", name, sizeof name) ? fl_name_parse(wire, fl_str(name)) : -1;
 	fl_dash_param(rq, "type", text, sizeof text);
 	if (n <= 0 || !type_of(text, &type)) {
@@ -236,7 +230,7 @@ void fl_dash_ask(struct dash *d, const struct fl_http_request *rq, struct fl_htt
 		free(k);
 		return;
 	}
-	j = k->sh ? fl_dash_job(d) : NULL;
+	struct dash_job *j = k->sh ? fl_dash_job(d) : NULL;
 	if (!j) {
 		fl_dash_error(rs, 503, k->sh ? "too many are at work: ask again soon" : "the server does not serve yet");
 		free(k);

@@ -65,7 +65,7 @@ struct dash_job {
 /* Free, or the oldest that is done; NULL: all are at work. */
 struct dash_job *fl_dash_job(const struct dash *d);
 void fl_dash_job_told(struct dash_job *j, struct fl_http_response *rs);
-struct dash_job *fl_dash_job_find(const char *id);
+bool fl_dash_job_asked(const struct fl_http_request *rq, struct fl_http_response *rs);        /* ?id=: tells of that job; false: there is no id */
 
 void fl_dash_ask(struct dash *d, const struct fl_http_request *rq, struct fl_http_response *rs);
 void fl_dash_services(struct dash *d, const struct fl_http_request *rq, struct fl_http_response *rs);

@@ -24,7 +24,7 @@ struct dash_job *fl_dash_job(const struct dash *d)
 	return best;
 }
 
-struct dash_job *fl_dash_job_find(const char *id)
+static struct dash_job *find(const char *id)
 {
 	for (struct dash_job *j = jobs; j < jobs + DASH_JOBS; j++)
 		if (j->used && !strcmp(j->id, id))
@@ -38,4 +38,17 @@ void fl_dash_job_told(struct dash_job *j, struct fl_http_response *rs)
 	if (j->done)
 		fl_http_write(rs, j->out.body, j->out.n);
 	fl_http_printf(rs, "}\n");
+}
+
+bool fl_dash_job_asked(const struct fl_http_request *rq, struct fl_http_response *rs)
+{
+	char id[32];
+	if (!fl_dash_param(rq, "id", id, sizeof id))
+		return false;
+	struct dash_job *j = find(id);
+	if (j)
+		fl_dash_job_told(j, rs);
+	else
+		fl_dash_error(rs, 404, "there is no such job (any more)");
+	return true;
 }

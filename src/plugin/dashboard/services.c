@@ -246,16 +246,10 @@ void fl_dash_services_stop(const struct dash *d)
 
 void fl_dash_services(struct dash *d, const struct fl_http_request *rq, struct fl_http_response *rs)
 {
-	char id[32], number[16];
+	char number[16];
 	int64_t limit = 50;
-	struct dash_job *j;
-	if (fl_dash_param(rq, "id", id, sizeof id)) {
-		if ((j = fl_dash_job_find(id)))
-			fl_dash_job_told(j, rs);
-		else
-			fl_dash_error(rs, 404, "there is no such job (any more)");
+	if (fl_dash_job_asked(rq, rs))
 		return;
-	}
 	if (fl_dash_param(rq, "limit", number, sizeof number) && fl_parse_int(fl_str(number), 1, PAGE_MAX, &limit)) {
 		fl_dash_error(rs, 400, "limit is 1 to 200");
 		return;
@@ -272,7 +266,7 @@ void fl_dash_services(struct dash *d, const struct fl_http_request *rq, struct f
 	sc->arena = d->arena;
 	sc->timer.fn = turn;
 	next_cluster(sc);
-	j = sc->d ? fl_dash_job(d) : NULL;
+	struct dash_job *j = sc->d ? fl_dash_job(d) : NULL;
 	if (!j) {
 		fl_dash_error(rs, sc->d ? 503 : 404, sc->d ? "too many are at work: ask again soon" : "no block with the dashboard has kubernetes");
 		free(sc);
