@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "rows.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,48 +85,10 @@ static char *made_of(struct fl_str text)
 
 /* ---- the table ---- */
 
-static size_t unmarked(char *s, size_t n)
-{
-	static const char *const marks[] = { "\xe2\x90\xa4", "\xe2\x90\x89", "\xe2\x90\x8d" };
-	char *to = s;
-	for (size_t i = 0; i < n; i++) {
-		unsigned k = 0;
-		while (k < 3 && strncmp(s + i, marks[k], 3))
-			k++;
-		*to++ = k < 3 ? "\n\t\r"[k] : s[i];
-		i += k < 3 ? 2 : 0;
-	}
-	*to = 0;
-	return (size_t)(to - s);
-}
-
 static void as_go_says(void **state)
 {
 	(void)state;
-	FILE *f = fopen("test/unit/lang/gotmpl.txt", "r");
-	char *line = NULL, *want = NULL;
-	size_t cap = 0, wcap = 0;
-	ssize_t n, w;
-	unsigned wrong = 0, rows = 0;
-	assert_non_null(f);
-	while ((n = getline(&line, &cap, f)) > 0 && (w = getline(&want, &wcap, f)) > 0) {
-		assert_true(n >= 2 && line[0] == '>' && w >= 2);
-		size_t len = unmarked(line, (size_t)n - 1);
-		unmarked(want, (size_t)w - 1);
-		char *got = made_of((struct fl_str){ line + 2, len - 2 });
-		bool refused = !strcmp(want, "L");
-		if (refused ? !strstr(got, "support") : strcmp(got, want) != 0) {
-			wrong++;
-			print_error("%s\n  want %s\n  got  %s\n", line + 2, want, got);
-		}
-		rows++;
-		free(got);
-	}
-	free(line);
-	free(want);
-	fclose(f);
-	assert_true(rows > 250);
-	assert_int_equal(wrong, 0);
+	check_rows("test/unit/lang/gotmpl.txt", made_of, "support", 2, 250);
 }
 
 /* ---- bounds ---- */
