@@ -1,18 +1,6 @@
 /* The API source against test/live/fakeapi.py, which runs as a child: everything that a server can do to a reflector. The clock is
  * virtual and driven beside the sockets, so that half a minute of silence costs a few milliseconds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
-#include <dirent.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "fake_api.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -20,98 +8,6 @@
 #include "kube/source_int.h"
 
 static char dir[64];
-
-/* ---- the child ---- */
-
-struct fake { pid_t pid; int in, out, control; char url[128]; };
-
-static bool have_python(void) { return !system("python3 -c 'import ssl' >/dev/null 2>&1"); }
-
-static void spawn(struct fake *f, const char *more)
-{
-	int in[2], out[2];
-	assert_int_equal(pipe(in) | pipe(out), 0);
-	f->pid = fork();
-	if (!f->pid) {
-		char cmd[256];
-		dup2(in[0], 0);
-		dup2(out[1], 1);
-		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		snprintf(cmd, sizeof cmd, "exec python3 test/live/fakeapi.py %s", more);
-		execl("/bin/sh", "sh", "-c", cmd, NULL);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	f->in = in[1];
-	f->out = out[0];
-	char line[512] = "";
-	size_t n = 0;
-	while (!strchr(line, '\n')) {
-		ssize_t got = read(f->out, line + n, sizeof line - 1 - n);
-		assert_true(got > 0);
-		n += (size_t)got;
-	}
-	const char *control = strstr(line, "\"control\": \"http://127.0.0.1:");
-	assert_non_null(control);
-	assert_int_equal(sscanf(line, "{\"url\": \"%127[^\"]\"", f->url), 1);
-	f->control = (int)strtol(control + 29, NULL, 10);
-}
-
-static void finish(struct fake *f)
-{
-	close(f->in);
-	close(f->out);
-	kill(f->pid, SIGTERM);
-	waitpid(f->pid, NULL, 0);
-}
-
-static char reply[1 << 20];
-
-/* Calls a method of the fake; its answer as JSON text. */
-static const char *call(const struct fake *f, const char *method, const char *args)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)f->control),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	char head[128];
-	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-	int n = snprintf(head, sizeof head, "POST /%s HTTP/1.0\r\nContent-Length: %zu\r\n\r\n", method, strlen(args));
-	assert_int_equal(write(fd, head, (size_t)n), n);
-	assert_int_equal(write(fd, args, strlen(args)), strlen(args));
-	size_t got = 0;
-	ssize_t r;
-	while ((r = read(fd, reply + got, sizeof reply - 1 - got)) > 0)
-		got += (size_t)r;
-	reply[got] = 0;
-	close(fd);
-	if (!strstr(reply, " 200 "))
-		fail_msg("%s(%s): %s", method, args, reply);
-	return strstr(reply, "\r\n\r\n") + 4;
-}
-
-static void put_service(const struct fake *f, const char *name, const char *ip)
-{
-	char args[512];
-	snprintf(args, sizeof args,
-		"[\"services\", {\"metadata\": {\"namespace\": \"d\", \"name\": \"%s\", \"labels\": {\"n\": \"%s\"}}, "
-		"\"spec\": {\"type\": \"ClusterIP\", \"clusterIP\": \"%s\", \"clusterIPs\": [\"%s\"], \"ports\": [{\"port\": "
-			"80}]}}]", name, name, ip, ip);
-	call(f, "put", args);
-}
-
-/* How often a request of this verb for services came. */
-static int asked(const struct fake *f, const char *verb)
-{
-	char what[64];
-	int n = 0;
-	snprintf(what, sizeof what, "\"verb\": \"%s\"", verb);
-	for (const char *at = call(f, "requests", "[]"); (at = strstr(at, "\"path\": \"/api/v1/services\"")); at++) {
-		const char *v = strstr(at, "\"verb\": ");
-		n += v && !strncmp(v, what, strlen(what));
-	}
-	return n;
-}
 
 /* ---- the world: a fake, a store with a source ---- */
 
@@ -128,46 +24,45 @@ static void on_log(void *arg, const char *line, size_t n)
 	}
 }
 
-/* Does a thread of the child run, or want to? */
-static bool busy(const struct fake *f)
+static unsigned turns;
+static bool on_turn(void *arg) { (void)arg, turns++; return false; }
+
+/* Everything that is ready; false: nothing was. */
+static bool did(struct world *w)
 {
-	char path[300], stat[256];
-	bool any = false;
-	snprintf(path, sizeof path, "/proc/%d/task", (int)f->pid);
-	DIR *d = opendir(path);
-	for (struct dirent *e; d && !any && (e = readdir(d));) {
-		snprintf(path, sizeof path, "/proc/%d/task/%.20s/stat", (int)f->pid, e->d_name);
-		FILE *in = fopen(path, "r");
-		size_t n = in ? fread(stat, 1, sizeof stat - 1, in) : 0;
-		stat[n] = 0;
-		any = strstr(stat, ") R") || strstr(stat, ") D");
-		if (in)
-			fclose(in);
-	}
-	if (d)
-		closedir(d);
-	return any;
+	turns = 0;
+	fl_loop_run_until_idle(w->loop);
+	return turns > 1;               /* the last one finds nothing */
 }
 
-/* A step of the world: what is ready, then the clock. That stands still while the child is at work, however slow the machine is. */
-static void step(struct world *w, uint64_t ns)
+/* A step of the world: what is ready, then the clock. That stands still while the child is at work, however slow the machine is, and
+ * takes wider steps, of half a second at most, through times in which nothing happens: each costs a sleep, which is long where many
+ * want the processor. Not past `end`. */
+static void step(struct world *w, uint64_t ns, uint64_t end)
 {
-	fl_loop_run_until_idle(w->loop);
+	static unsigned wide = 1;
+	bool moved = did(w);
 	for (int i = 0; i < 4000 && (!i || busy(&w->fake)); i++) {
 		usleep(500);
-		fl_loop_run_until_idle(w->loop);
+		moved |= did(w) || i;
 	}
-	fl_loop_advance(w->loop, ns);
+	wide = moved ? 1 : wide < 16 ? 2 * wide : wide;
+	uint64_t now = fl_clock_ns(), jump = wide * ns;
+	if (jump > 500 * FL_MS)
+		jump = ns > 500 * FL_MS ? ns : 500 * FL_MS;
+	fl_loop_advance(w->loop, now + jump > end ? end - now : jump);
 }
 
 /* Until something is so: for a while of the world's time, and of real time too, because the child needs that to answer. */
 static bool run_until(struct world *w, bool (*good)(struct world *w, const void *arg), const void *arg, uint64_t virtual_ns,
 	uint64_t step_ns)
 {
-	for (unsigned i = 0; i < virtual_ns / step_ns || i < 10000; i++) {
+	uint64_t end = fl_clock_ns() + virtual_ns;
+	for (unsigned i = 0; i < 10000; i += fl_clock_ns() >= end) {
 		if (good(w, arg))
 			return true;
-		step(w, i < virtual_ns / step_ns ? step_ns : FL_MS);
+		bool over = fl_clock_ns() >= end;
+		step(w, over ? FL_MS : step_ns, over ? fl_clock_ns() + FL_MS : end);
 	}
 	return good(w, arg);
 }
@@ -176,8 +71,8 @@ static bool run_until(struct world *w, bool (*good)(struct world *w, const void 
 static bool never(struct world *w, bool (*bad)(struct world *w, const void *arg), const void *arg, uint64_t virtual_ns,
 	uint64_t step_ns)
 {
-	for (uint64_t spent = 0; spent < virtual_ns && !bad(w, arg); spent += step_ns)
-		step(w, step_ns);
+	for (uint64_t end = fl_clock_ns() + virtual_ns; fl_clock_ns() < end && !bad(w, arg);)
+		step(w, step_ns, end);
 	return !bad(w, arg);
 }
 
@@ -215,6 +110,7 @@ static void open_store(struct world *w, const struct fl_store_wants *wants, cons
 	fl_log_capture(on_log, NULL);
 	fl_clock_virtual(3600 * FL_SEC);
 	w->loop = fl_loop_create();
+	fl_loop_hooks(w->loop, NULL, NULL, on_turn, NULL);
 	w->store = fl_store_create(wants);
 	w->source = fl_source_api_create(w->store, w->loop, &cfg, &e);
 	if (!w->source)
@@ -549,8 +445,8 @@ static void test_flapping(void **state)
 	(void)state;
 	struct world w;
 	open_world(&w, NULL);
-	for (int i = 0; i < 1000; i++) {
-		step(&w, 20 * FL_MS);
+	for (uint64_t end = fl_clock_ns() + 20 * FL_SEC; fl_clock_ns() < end;) {
+		step(&w, 20 * FL_MS, end);
 		if (is_connected(&w, NULL))
 			call(&w.fake, "drop", "[]");
 	}
