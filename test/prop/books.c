@@ -2,7 +2,7 @@
  * more, and what had more than its share of a set is there. FL_SEED=n replays. */
 #include "base/mem.h"
 #include "base/clock.h"
-#include "base/rng.h"
+#include "seed.h"
 #include "plugin/dashboard/books.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,7 +54,7 @@ static void test_bounds(void **state)
 	(void)state;
 	struct book *b[SHARDS];
 	uint8_t key[BOOK_KEY];
-	fl_rng_init(&rng, 0);
+	seed_of(&rng);
 	for (unsigned s = 0; s < SHARDS; s++)
 		b[s] = fl_xalloc(sizeof *b[s]);
 	for (unsigned i = 0; i < STEPS; i++) {

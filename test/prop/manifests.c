@@ -1,17 +1,12 @@
 /* Random changes in a folder of manifests: what the store holds is always what a source would read that has just been started on
  * the last good state of each file, and what a subscriber heard adds up to it. */
+#include "../unit/files.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rng.h"
+#include "seed.h"
 #include "kube/source.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 enum { FILES = 4, STEPS = 400, TEXT = 1 << 16 };
 
@@ -24,25 +19,7 @@ struct world {
 	uint64_t heard;                 /* sum of the digests of all objects that are there, as told */
 };
 
-static void quiet(void *arg, const char *line, size_t n)
-{
-	(void)arg;
-	(void)line;
-	(void)n;
-}
-
-/* Says how to run it again. */
-static void seed(struct fl_rng *r)
-{
-	const char *env = getenv("FL_SEED");
-	int64_t v = 0;
-	if (!env || fl_parse_int(fl_str(env), 1, INT64_MAX, &v))
-		fl_random_bytes(&v, sizeof v);
-	v &= INT64_MAX;
-	v += !v;
-	print_message("FL_SEED=%lld\n", (long long)v);
-	fl_rng_init(r, (uint64_t)v);
-}
+static void quiet(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
 
 /* ---- what an object says ---- */
 
@@ -133,15 +110,12 @@ static void text_of(struct fl_rng *r, unsigned file, char *to)
 	}
 }
 
-static void write_file(const char *dir, unsigned i, const char *text, bool by_rename)
+static void put_file(const char *dir, unsigned i, const char *text, bool by_rename)
 {
 	char path[128], tmp[136];
 	snprintf(path, sizeof path, "%s/f%u.yaml", dir, i);
 	snprintf(tmp, sizeof tmp, "%s.tmp", path);
-	FILE *f = fopen(by_rename ? tmp : path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	write_file(by_rename ? tmp : path, text);
 	if (by_rename)
 		assert_int_equal(rename(tmp, path), 0);
 }
@@ -187,11 +161,11 @@ static void change(struct fl_rng *r, struct world *w, const char *good, bool twi
 		remove_file(w->dir, i);
 		remove_file(good, i);
 	} else if (what < 3 && !twice) {
-		write_file(w->dir, i, "kind: Service\nmetadata: {name: broken}\n---\nkind: [\n", fl_rng_below(r, 2));
+		put_file(w->dir, i, "kind: Service\nmetadata: {name: broken}\n---\nkind: [\n", fl_rng_below(r, 2));
 	} else {
 		text_of(r, twice ? 0 : i + 1, text);
-		write_file(w->dir, i, text, fl_rng_below(r, 2));
-		write_file(good, i, text, false);
+		put_file(w->dir, i, text, fl_rng_below(r, 2));
+		put_file(good, i, text, false);
 	}
 }
 
@@ -201,7 +175,7 @@ static void run(bool twice)
 	struct fl_rng r;
 	struct world w, fresh;
 	char home[] = "/tmp/fl-prop.XXXXXX";    /* the folder above is watched too: nobody else writes in this one */
-	seed(&r);
+	seed_of(&r);
 	assert_non_null(mkdtemp(home));
 	snprintf(w.dir, sizeof w.dir, "%s/all", home);
 	snprintf(fresh.dir, sizeof fresh.dir, "%s/good", home);
@@ -236,17 +210,6 @@ static void run(bool twice)
 	rmdir(home);
 	fl_log_capture(NULL, NULL);
 	fl_clock_virtual(0);
-}
-
-/* Without inotify a source looks every two seconds, which is not what this is about. */
-static void need_inotify(void)
-{
-	int fd = inotify_init1(IN_CLOEXEC);
-	if (fd < 0) {
-		print_message("no inotify instance is left (fs.inotify.max_user_instances): skipped\n");
-		skip();
-	}
-	close(fd);
 }
 
 static void test_twice(void **state)

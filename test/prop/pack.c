@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include "base/rng.h"
+#include "seed.h"
 #include "wire/pack.h"
 
 static struct fl_rng rng;
@@ -28,15 +28,7 @@ static bool one_in(uint32_t n) { return !below(n); }
 static int setup(void **state)
 {
 	(void)state;
-	const char *env = getenv("FL_SEED");
-	int64_t v;
-	if (env && !fl_parse_int(fl_str(env), 1, INT64_MAX, &v))
-		seed = (uint64_t)v;
-	else
-		fl_random_bytes(&seed, sizeof seed);
-	seed &= INT64_MAX;
-	seed += !seed;
-	fl_rng_init(&rng, seed);
+	seed = seed_of(&rng);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* Random puts, removals and lists against a naive model; what the subscriber was told replays to the same state. Sizes at scale. */
-#include "base/rng.h"
+#include "seed.h"
 #include "store/store.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,24 +111,11 @@ static void list(struct fl_store *s, struct model *m, struct fl_rng *r)
 	fl_store_list_end(s, FL_KIND_SERVICE);
 }
 
-/* Says how to run it again. */
-static void seed(struct fl_rng *r)
-{
-	const char *env = getenv("FL_SEED");
-	int64_t v = 0;
-	if (!env || fl_parse_int(fl_str(env), 1, INT64_MAX, &v))
-		fl_random_bytes(&v, sizeof v);
-	v &= INT64_MAX;
-	v += !v;
-	print_message("FL_SEED=%lld\n", (long long)v);
-	fl_rng_init(r, (uint64_t)v);
-}
-
 static void test_model(void **state)
 {
 	(void)state;
 	struct fl_rng r;
-	seed(&r);
+	seed_of(&r);
 	struct fl_store_wants wants = { .kind = { [FL_KIND_SERVICE] = true, [FL_KIND_SLICE] = true } };
 	struct fl_store *s = fl_store_create(&wants);
 	struct model m = { 0 };

@@ -1,14 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../files.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "conf/conf.h"
 
 static const char *const known[] = { "whoami", "log", "cache", NULL };
@@ -31,11 +25,8 @@ static int set_up(void **state)
 	for (const char **d = (const char *[]){ "d", "g", "h1", "h2", "up", "up/two", NULL }; *d; d++)
 		if (mkdir(*d, 0700))
 			return -1;
-	for (size_t i = 0; i < FL_COUNT(files); i++) {
-		FILE *f = fopen(files[i].name, "w");
-		if (!f || fputs(files[i].text, f) < 0 || fclose(f))
-			return -1;
-	}
+	for (size_t i = 0; i < FL_COUNT(files); i++)
+		write_file(files[i].name, files[i].text);
 	return mkfifo("pipe", 0600) || symlink("nowhere", "dangling");
 }
 

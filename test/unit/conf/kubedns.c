@@ -1,12 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
+#include "../files.h"
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "conf/conf.h"
 #include "conf/kubedns.h"
 
@@ -111,16 +105,6 @@ static void test_parses(void **state)
 	fl_conf_finish(&c);
 }
 
-static void put(const char *dir, const char *name, const char *text)
-{
-	char path[256];
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
 static void drop(const char *dir, const char *name)
 {
 	char path[256];
@@ -139,13 +123,13 @@ static void test_folder(void **state)
 	setenv("CLUSTER_DOMAIN", "k8s.test.", 1);
 	setenv("KUBECONFIG", "/kc", 1);
 	assert_false(fl_kubedns_is_folder(dir));
-	put(dir, "upstreamNameservers", "[\"9.9.9.9\"]");
+	write_in(dir, "upstreamNameservers", "[\"9.9.9.9\"]");
 	assert_true(fl_kubedns_is_folder(dir));
 	assert_int_equal(fl_kubedns_folder(&arena, dir, &k, &out, &e), 0);
 	assert_true(fl_str_starts(out, FL_STR(". {\n")));
 	assert_non_null(strstr(out.p, "kubernetes k8s.test in-addr.arpa ip6.arpa {\n        kubeconfig \"/kc\"\n"));
 	assert_non_null(strstr(out.p, "forward . 9.9.9.9 {"));
-	put(dir, "stubDomains", "{");
+	write_in(dir, "stubDomains", "{");
 	assert_int_not_equal(fl_kubedns_folder(&arena, dir, &k, &out, &e), 0);
 	snprintf(want, sizeof want, "%s/stubDomains: unexpected end of JSON input", dir);
 	assert_string_equal(e.msg, want);
@@ -154,7 +138,7 @@ static void test_folder(void **state)
 	assert_int_equal(mkdir(data, 0700), 0);
 	assert_int_equal(fl_kubedns_folder(&arena, dir, &k, &out, &e), 0);
 	assert_non_null(strstr(out.p, "forward . /etc/resolv.conf {"));
-	put(dir, "Corefile", ".");
+	write_in(dir, "Corefile", ".");
 	assert_false(fl_kubedns_is_folder(dir));
 	for (const char *const *name = (const char *const[]){ "Corefile", "stubDomains", "upstreamNameservers", "..data", NULL }; *name; name++)
 		drop(dir, *name);

@@ -1,5 +1,6 @@
 /* The API source against test/live/fakeapi.py, which runs as a child: everything that a server can do to a reflector. The clock is
  * virtual and driven beside the sockets, so that half a minute of silence costs a few milliseconds. */
+#include "../files.h"
 #include "fake_api.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -566,16 +567,6 @@ static void test_large(void **state)
 
 /* ---- TLS and who we are ---- */
 
-static void write_file(const char *name, const char *text)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
 static void test_token(void **state)
 {
 	(void)state;
@@ -584,11 +575,11 @@ static void test_token(void **state)
 	snprintf(more, sizeof more, "--tls %s/pki --token first", dir);
 	spawn(&w.fake, more);
 	put_service(&w.fake, "a", "10.0.0.1");
-	write_file("token", "first\n");
+	write_in(dir, "token", "first\n");
 	snprintf(text, sizeof text, "clusters: [{name: k, cluster: {server: '%s', certificate-authority: pki/ca.crt}}]\n"
 		"users: [{name: u, user: {tokenFile: token}}]\ncontexts: [{name: c, context: {cluster: k, user: "
 			"u}}]\ncurrent-context: c\n", w.fake.url);
-	write_file("kubeconfig", text);
+	write_in(dir, "kubeconfig", text);
 	snprintf(path, sizeof path, "%s/kubeconfig", dir);
 	struct fl_source_config cfg = { .kubeconfig = fl_str(path) };
 	open_source(&w, &cfg);
@@ -600,7 +591,7 @@ static void test_token(void **state)
 	const char *not[] = { "a", "10.0.0.5" };
 	assert_true(never(&w, has_ip, not, 3 * FL_SEC, 10 * FL_MS));
 	assert_non_null(strstr(logged, "failed to list *v1.Service: Unauthorized type="));
-	write_file("token", "second");
+	write_in(dir, "token", "second");
 	expect(&w, "a", "10.0.0.5");
 	close_world(&w);
 }

@@ -1,12 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
+#include "../files.h"
 #include <stdlib.h>
 #include <errno.h>
-#include <unistd.h>
 #include "kube/config.h"
 
 static char dir[64];
@@ -17,10 +11,7 @@ static const char *file(const char *name, const char *text)
 	static int turn;
 	char *p = path[turn++ % 4];
 	snprintf(p, 128, "%s/%s", dir, name);
-	FILE *f = fopen(p, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	assert_int_equal(fclose(f), 0);
+	write_file(p, text);
 	return p;
 }
 

@@ -1,18 +1,13 @@
 /* A folder of manifests as a cluster: what is in the store after files come, change, break and go. The clock is virtual; the files
  * are real. */
+#include "../files.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "kube/source.h"
 #include <dirent.h>
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 struct world {
 	char home[32], dir[64], log[65536];     /* the folder above is watched too: nobody else writes in home */
@@ -39,17 +34,6 @@ static void on_change(struct fl_subscriber *sub, enum fl_kind kind, const struct
 	(void)kind;
 	assert_true(old || now);
 	((struct world *)((char *)sub - offsetof(struct world, sub)))->deltas++;
-}
-
-/* Without inotify a source looks every two seconds, which is not what this is about. */
-static void need_inotify(void)
-{
-	int fd = inotify_init1(IN_CLOEXEC);
-	if (fd < 0) {
-		print_message("no inotify instance is left (fs.inotify.max_user_instances): skipped\n");
-		skip();
-	}
-	close(fd);
 }
 
 static void set_up(struct world *w)
@@ -94,12 +78,7 @@ static void path_of(const struct world *w, const char *name, char path[256]) { s
 
 static void put(struct world *w, const char *name, const char *text)
 {
-	char path[256];
-	path_of(w, name, path);
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	write_in(w->dir, name, text);
 }
 
 static void drop(struct world *w, const char *name)

@@ -1,13 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
+#include "../files.h"
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/watch.h"
@@ -37,14 +31,6 @@ static void run_ms(struct fl_loop *l, unsigned ms)
 	fl_timer_clear(l, &e.t);
 }
 
-static void put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	assert_int_equal(fclose(f), 0);
-}
-
 /* A change is told once; then the loop sleeps: what the watch itself does is no reason to look again. */
 static void test_told_once(void **state)
 {
@@ -53,13 +39,13 @@ static void test_told_once(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(file, sizeof file, "%s/file", dir);
 	snprintf(other, sizeof other, "%s/other", dir);
-	put(file, "one");
+	write_file(file, "one");
 	struct fl_loop *l = fl_loop_create();
 	struct fl_watch *w = fl_watch_add(l, file, 10 * FL_MS, on_change, l);
 	assert_non_null(w);
 	for (unsigned i = 0; i < 3; i++) {
 		told = 0;
-		put(other, i & 1 ? "three" : "two and a half");
+		write_file(other, i & 1 ? "three" : "two and a half");
 		assert_int_equal(rename(other, file), 0);
 		run_ms(l, 5000);
 		assert_int_equal(told, 1);
@@ -70,7 +56,7 @@ static void test_told_once(void **state)
 		assert_int_equal(told, 1);
 		assert_in_range(wakes, 1, 3);
 	}
-	put(other, "not the file");             /* looked at, and found to be the same */
+	write_file(other, "not the file");             /* looked at, and found to be the same */
 	told = 0;
 	run_ms(l, 100);
 	assert_int_equal(told, 0);
@@ -107,7 +93,7 @@ static void test_no_inotify(void **state)
 	struct rlimit old, none;
 	assert_non_null(mkdtemp(dir));
 	snprintf(file, sizeof file, "%s/file", dir);
-	put(file, "one");
+	write_file(file, "one");
 	fl_clock_virtual(1000 * FL_SEC);
 	fl_log_capture(quiet, log);
 	struct fl_loop *l = fl_loop_create();
@@ -119,7 +105,7 @@ static void test_no_inotify(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_non_null(strstr(log, "file: cannot be watched (Too many open files), looking every 2s\n"));
 	for (int i = 0; i < 3; i++) {
-		put(file, i & 1 ? "one" : "number two");
+		write_file(file, i & 1 ? "one" : "number two");
 		assert_int_equal(told_in_a_minute(l), 1);
 	}
 	unlink(file);
@@ -145,9 +131,9 @@ static void test_no_folder(void **state)
 	assert_non_null(w);
 	assert_int_equal(told_in_a_minute(l), 0);
 	assert_int_equal(mkdir(folder, 0700), 0);
-	put(file, "one");
+	write_file(file, "one");
 	assert_int_equal(told_in_a_minute(l), 1);
-	put(file, "number two");        /* watched from now on */
+	write_file(file, "number two");        /* watched from now on */
 	fl_loop_advance(l, 20 * FL_MS);
 	assert_int_equal(told, 2);
 	fl_watch_del(w);
