@@ -1,3 +1,4 @@
+#include "arena.h"
 #include "bytes.h"
 #include <errno.h>
 
@@ -5,22 +6,7 @@
 #define QUESTION "0178 0456696577 0474657374 00 0001 0001 "     /* x at 12, View at 14, test at 19 */
 #define ADDRESS(owner, last) owner " 0001 0001 0000001e 0004 010203" last " "
 
-static struct fl_arena arena;
 static struct fl_message m;
-
-static int setup(void **state)
-{
-	(void)state;
-	fl_arena_init(&arena, NULL, 0, NULL, 1 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fl_arena_finish(&arena);
-	return 0;
-}
 
 static int parse(const char *hex)
 {

@@ -1,21 +1,6 @@
+#include "arena.h"
 #include "bytes.h"
 #include <errno.h>
-
-static struct fl_arena arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	fl_arena_init(&arena, NULL, 0, NULL, 1 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fl_arena_finish(&arena);
-	return 0;
-}
 
 static void test_maker(void **state)
 {

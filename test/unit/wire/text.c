@@ -1,23 +1,8 @@
 /* What miekg/dns's NewRR takes and refuses, and in which words. */
+#include "arena.h"
 #include "bytes.h"
 #include <errno.h>
 #include <stdio.h>
-
-static struct fl_arena arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	fl_arena_init(&arena, NULL, 0, NULL, 1 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fl_arena_finish(&arena);
-	return 0;
-}
 
 /* "owner ttl class type rdata" of what was read. */
 static const char *print(struct fl_name owner, const struct fl_rrset *s)
