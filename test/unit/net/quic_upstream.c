@@ -1,44 +1,18 @@
 /* Questions of net/upstream over QUIC. */
 #include "quic_world.h"
-#include "net/upstream.h"
+#include "asked.h"
 
-enum { FRAME = 64, ASKS = 8 };
-
-struct asked { struct fl_up_ask a; uint8_t room[FRAME]; int ret, done; size_t n; char why[200]; uint8_t reply[FRAME]; };
-
-static struct fl_pool pool;
-static struct fl_up_net *net;
-static struct fl_upstream *up;
 static struct fl_tls_creds *creds;
-static struct asked ask[ASKS];
-static char name[32];
-
-static void on_done(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
-{
-	struct asked *x = (struct asked *)a;
-	x->done++;
-	x->ret = ret;
-	x->n = n;
-	if (n)
-		memcpy(x->reply, msg, n < FRAME ? n : FRAME);
-	if (ret)
-		fl_upstream_why(a, ret, x->why, sizeof x->why);
-}
+static struct asked ask[8];
 
 static int set_up(void **state)
 {
 	struct fl_err e;
 	(void)state;
 	world_open();
-	fl_pool_init(&pool, 1 << 24);
-	net = fl_up_net_create(loop, &pool);
 	creds = fl_tls_creds_create(&(struct fl_tls_trust){ .ca = { (const char *)ca.data, ca.size } }, &e);
 	assert_non_null(creds);
-	struct fl_up_conf c = { .addr_len = sizeof front_at, .name = name, .expire_ns = 10 * FL_SEC, .kind = FL_UP_QUIC, .creds = creds,
-				.tls_name = "dns.test" };
-	memcpy(&c.addr, &front_at, sizeof front_at);
-	snprintf(name, sizeof name, "127.0.0.1:%u", ntohs(front_at.sin_port));
-	up = fl_upstream_create(net, &c);
+	open_upstream(loop, &front_at, (struct fl_up_conf){ .kind = FL_UP_QUIC, .creds = creds, .tls_name = "dns.test" });
 	memset(ask, 0, sizeof ask);
 	return 0;
 }
@@ -46,28 +20,16 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	fl_upstream_destroy(up);
-	fl_up_net_destroy(net);
+	close_upstream();
 	fl_tls_creds_put(creds);
-	assert_int_equal(pool.used, 0);
-	fl_pool_finish(&pool);
 	world_close();
 	return 0;
 }
 
 static int start(unsigned i)
 {
-	static const uint8_t question[] = { 3, 'W', 'w', 'W', 1, 'x', 0, 0, 1, 0, 1 };
-	struct asked *x = &ask[i];
-	x->a.msg = x->room + FL_UP_ROOM;
-	memset(x->a.msg, 0, 12);
-	x->a.msg[5] = 1;
-	memcpy(x->a.msg + 12, question, sizeof question);
-	x->a.len = 12 + sizeof question;
-	x->a.question = sizeof question;
-	x->a.done = on_done;
-	x->done = 0;
-	return fl_upstream_ask(up, &x->a, false, 2 * FL_SEC);
+	put_question(&ask[i]);
+	return fl_upstream_ask(up, &ask[i].a, false, 2 * FL_SEC);
 }
 
 static void test_ask(void **state)

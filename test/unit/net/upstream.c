@@ -1,43 +1,18 @@
 /* Questions to a server on loopback, under a virtual clock; the server answers as each test says. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "asked.h"
 #include <errno.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "net/upstream.h"
 
 enum { ASKS = 8192, FRAME = 64 };
 
-struct asked { struct fl_up_ask a; uint8_t room[FRAME]; int ret, done; size_t n; char why[160]; uint8_t reply[FRAME]; };
-
 static struct fl_loop *loop;
-static struct fl_pool pool;
-static struct fl_up_net *net;
-static struct fl_upstream *up;
 static int udp = -1, tcp = -1;
 static uint16_t port;
-static char name[32];
 static struct asked *ask;
-
-static void on_done(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
-{
-	struct asked *x = (struct asked *)a;
-	x->done++;
-	x->ret = ret;
-	x->n = n;
-	if (n)
-		memcpy(x->reply, msg, n < FRAME ? n : FRAME);
-	if (ret)
-		fl_upstream_why(a, ret, x->why, sizeof x->why);
-}
 
 static int bound(int type)
 {
@@ -59,19 +34,14 @@ static int set_up(void **state)
 	(void)state;
 	fl_clock_virtual(1000 * FL_SEC);
 	loop = fl_loop_create();
-	fl_pool_init(&pool, 1 << 24);
-	net = fl_up_net_create(loop, &pool);
 	do {                            /* one port for both */
 		port = 0;
 		udp = bound(SOCK_DGRAM);
 		tcp = bound(SOCK_STREAM);
 	} while (tcp < 0 && !close(udp));
 	listen(tcp, 64);
-	struct fl_up_conf c = { .addr_len = sizeof(struct sockaddr_in), .name = name, .expire_ns = 10 * FL_SEC };
-	struct sockaddr_in *sa = (struct sockaddr_in *)&c.addr;
-	*sa = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
-	snprintf(name, sizeof name, "127.0.0.1:%u", port);
-	up = fl_upstream_create(net, &c);
+	const struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	open_upstream(loop, &at, (struct fl_up_conf){ 0 });
 	ask = calloc(ASKS, sizeof *ask);
 	return 0;
 }
@@ -79,10 +49,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	fl_upstream_destroy(up);
-	fl_up_net_destroy(net);
-	assert_int_equal(pool.used, 0);
-	fl_pool_finish(&pool);
+	close_upstream();
 	fl_loop_destroy(loop);
 	close(udp);
 	close(tcp);
@@ -91,21 +58,10 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* "WwW.x A IN" */
-static const uint8_t question[] = { 3, 'W', 'w', 'W', 1, 'x', 0, 0, 1, 0, 1 };
-
 static int start(unsigned i, bool over_tcp)
 {
-	struct asked *x = &ask[i];
-	x->a.msg = x->room + FL_UP_ROOM;
-	memset(x->a.msg, 0, 12);
-	x->a.msg[5] = 1;
-	memcpy(x->a.msg + 12, question, sizeof question);
-	x->a.len = 12 + sizeof question;
-	x->a.question = sizeof question;
-	x->a.done = on_done;
-	x->done = 0;
-	return fl_upstream_ask(up, &x->a, over_tcp, 2 * FL_SEC);
+	put_question(&ask[i]);
+	return fl_upstream_ask(up, &ask[i].a, over_tcp, 2 * FL_SEC);
 }
 
 /* One datagram that the server got, made a reply; from: where it came from. */

@@ -1,21 +1,14 @@
 /* Questions over TLS, HTTPS and gRPC, to servers on threads of this program that do it right, and wrong in every way. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
+#include "asked.h"
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "net/upstream.h"
 #include "pki.h"
 
-enum { ASKS = 300, MSG = 512, CONNS = 40, STREAMS = 512, HEAD = 12 };
+enum { ASKS = 300, CONNS = 40, STREAMS = 512 };
 
 static struct pki pki, other, old;
 
@@ -385,29 +378,16 @@ static void stop_server(struct server *s)
 
 /* ---- who asks ---- */
 
-struct asked { struct fl_up_ask a; uint8_t room[FL_UP_ROOM + MSG]; int ret, done; size_t n; char why[300]; uint8_t reply[MSG]; };
-
 static struct world {
 	struct fl_loop *loop;
-	struct fl_pool pool;
-	struct fl_up_net *net;
-	struct fl_upstream *up;
 	struct asked ask[ASKS];
 	struct fl_timer limit;
-	char name[32];
 	int left;
 } w;
 
-static void on_done(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
+static void on_reply(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 {
-	struct asked *x = (struct asked *)a;
-	x->done++;
-	x->ret = ret;
-	x->n = n;
-	if (n)
-		memcpy(x->reply, msg, n < MSG ? n : MSG);
-	if (ret)
-		fl_upstream_why(a, ret, x->why, sizeof x->why);
+	on_done(a, ret, msg, n);
 	if (!--w.left)
 		fl_loop_stop(w.loop);
 }
@@ -417,47 +397,35 @@ static void hung(struct fl_timer *t) { (void)t; fail_msg("no answer"); }
 static void open_world(const struct server *s, struct fl_up_conf c, const struct pki *trust)
 {
 	struct fl_err e;
-	struct sockaddr_in *sa = (struct sockaddr_in *)&c.addr;
+	const struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(s->port) };
 	memset(&w, 0, sizeof w);
 	w.loop = fl_loop_create();
-	fl_pool_init(&w.pool, 1 << 24);
-	w.net = fl_up_net_create(w.loop, &w.pool);
-	*sa = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(s->port) };
-	c.addr_len = sizeof *sa;
-	snprintf(w.name, sizeof w.name, "127.0.0.1:%u", s->port);
-	c.name = w.name;
-	c.authority = c.authority ? c.authority : w.name;
+	c.authority = c.authority ? c.authority : up_name;
 	c.tls_name = c.tls_name ? c.tls_name : "127.0.0.1";
-	c.expire_ns = c.expire_ns ? c.expire_ns : 10 * FL_SEC;
 	if (trust) {
 		struct fl_tls_trust t = { .ca = { (const char *)trust->ca.data, trust->ca.size } };
 		c.creds = fl_tls_creds_create(&t, &e);
 		assert_non_null(c.creds);
 	}
-	w.up = fl_upstream_create(w.net, &c);
+	open_upstream(w.loop, &at, c);
 	fl_tls_creds_put(c.creds);
 }
 
 static void close_world(void)
 {
 	fl_timer_clear(w.loop, &w.limit);
-	fl_upstream_destroy(w.up);
-	fl_up_net_destroy(w.net);
-	assert_int_equal(w.pool.used, 0);
-	fl_pool_finish(&w.pool);
+	close_upstream();
 	fl_loop_destroy(w.loop);
 }
-
-static const uint8_t question[] = { 3, 'W', 'w', 'W', 1, 'x', 0, 0, 1, 0, 1 };
 
 static void ask(unsigned i, uint64_t ns)
 {
 	struct asked *x = &w.ask[i];
-	*x = (struct asked){ .a = { .msg = x->room + FL_UP_ROOM, .len = HEAD + sizeof question, .question = sizeof question, .done = on_done } };
-	x->a.msg[5] = 1;
-	memcpy(x->a.msg + HEAD, question, sizeof question);
+	*x = (struct asked){ 0 };
+	put_question(x);
+	x->a.done = on_reply;
 	w.left++;
-	assert_int_equal(fl_upstream_ask(w.up, &x->a, false, ns), 0);
+	assert_int_equal(fl_upstream_ask(up, &x->a, false, ns), 0);
 }
 
 static void settle(void)
@@ -528,9 +496,9 @@ static void test_resumed(void **state)
 		rest(20 * FL_MS);
 	}
 	assert_int_equal(s.conns, 3);
-	assert_int_equal(fl_upstream_stats(w.up)->conns, 3);
+	assert_int_equal(fl_upstream_stats(up)->conns, 3);
 	assert_int_equal(s.resumed, 2);
-	assert_int_equal(fl_upstream_stats(w.up)->resumed, 2);
+	assert_int_equal(fl_upstream_stats(up)->resumed, 2);
 	close_world();
 	stop_server(&s);
 }
@@ -581,7 +549,7 @@ static void test_tls_silent(void **state)
 	ask(0, 2 * FL_SEC);
 	settle();
 	assert_int_equal(w.ask[0].ret, -ETIMEDOUT);
-	assert_int_equal(fl_upstream_stats(w.up)->wrong, 1);
+	assert_int_equal(fl_upstream_stats(up)->wrong, 1);
 	behave(&s, WELL);
 	assert_good(one());
 	close_world();
@@ -653,11 +621,11 @@ static void test_https_get_large(void **state)
 	open_world(&s, (struct fl_up_conf){ .kind = FL_UP_HTTPS, .get = true }, &pki);
 	for (unsigned kept = 0; kept < 2; kept++) {
 		struct asked *x = &w.ask[0];
-		*x = (struct asked){ .a = { .msg = room + FL_UP_ROOM, .len = 65535, .question = sizeof question, .done = on_done } };
+		*x = (struct asked){ .a = { .msg = room + FL_UP_ROOM, .len = 65535, .question = sizeof question, .done = on_reply } };
 		x->a.msg[5] = 1;
 		memcpy(x->a.msg + HEAD, question, sizeof question);
 		w.left++;
-		assert_int_equal(fl_upstream_ask(w.up, &x->a, false, 30 * FL_SEC), 0);
+		assert_int_equal(fl_upstream_ask(up, &x->a, false, 30 * FL_SEC), 0);
 		assert_int_equal(x->done, 0);
 		settle();
 		assert_string_equal(x->why, "");
