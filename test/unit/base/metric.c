@@ -1,42 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../exposed.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/metric.h"
 #include "base/rng.h"
-
-static char text[65536];
-static size_t text_n;
-static void collect(void *arg, const char *p, size_t n)
-{
-	(void)arg;
-	assert_true(text_n + n < sizeof text);
-	memcpy(text + text_n, p, n);
-	text_n += n;
-	text[text_n] = 0;
-}
-
-static const char *expose(void)
-{
-	text_n = 0;
-	text[0] = 0;
-	fl_metric_expose(collect, NULL);
-	return text;
-}
-
-static const char *expose_one(const char *name)
-{
-	struct fl_str s = fl_str(name);
-	text_n = 0;
-	text[0] = 0;
-	fl_metric_expose_named(&s, 1, collect, NULL);
-	return text;
-}
 
 /* What Go's strconv.FormatFloat(v, 'g', -1, 64) prints. */
 static void test_float(void **state)
@@ -120,7 +88,7 @@ static void test_golden(void **state)
 	struct fl_grid *set = fl_metric_plain(&level);
 	fl_metric_before(refresh, set);
 	fl_metric_before(refresh, set);
-	assert_string_equal(expose(),
+	assert_string_equal(exposed(NULL),
 		"# HELP t_a_hist Never used.\n# TYPE t_a_hist histogram\n"
 		"t_a_hist_bucket{le=\"0.00025\"} 0\nt_a_hist_bucket{le=\"+Inf\"} 0\nt_a_hist_sum 0\nt_a_hist_count 0\n"
 		"# HELP t_duration_seconds Time.\n# TYPE t_duration_seconds histogram\n"
@@ -145,8 +113,8 @@ static void test_golden(void **state)
 	assert_true(fl_grid_value(set, 0) == 42);
 	fl_metric_before_drop(refresh, set);
 	fl_grid_set(set, 0);
-	assert_string_equal(expose_one("t_level"), "# HELP t_level Set.\n# TYPE t_level gauge\nt_level 0\n");
-	assert_string_equal(expose_one("t_leve"), "");
+	assert_string_equal(exposed("t_level"), "# HELP t_level Set.\n# TYPE t_level gauge\nt_level 0\n");
+	assert_string_equal(exposed("t_leve"), "");
 }
 
 static void test_hide(void **state)
@@ -157,15 +125,15 @@ static void test_hide(void **state)
 	struct fl_grid *g = fl_metric_plain(&def, "1.2.3.4:53"), *s = fl_metric_plain(&gauge);
 	fl_grid_add(g, 1, 0, 2);
 	fl_grid_hide(g);
-	assert_string_equal(expose_one("h_total"), "");
+	assert_string_equal(exposed("h_total"), "");
 	fl_grid_add(g, 1, 0, 1);
-	assert_string_equal(expose_one("h_total"), "# HELP h_total H.\n# TYPE h_total counter\nh_total{to=\"1.2.3.4:53\"} 3\n");
+	assert_string_equal(exposed("h_total"), "# HELP h_total H.\n# TYPE h_total counter\nh_total{to=\"1.2.3.4:53\"} 3\n");
 	fl_grid_set(s, 2.5);
-	assert_string_equal(expose_one("h_gauge"), "# HELP h_gauge G.\n# TYPE h_gauge gauge\nh_gauge 2.5\n");
+	assert_string_equal(exposed("h_gauge"), "# HELP h_gauge G.\n# TYPE h_gauge gauge\nh_gauge 2.5\n");
 	fl_grid_hide(s);
-	assert_string_equal(expose_one("h_gauge"), "");
+	assert_string_equal(exposed("h_gauge"), "");
 	fl_grid_set(s, 1);
-	assert_string_equal(expose_one("h_gauge"), "# HELP h_gauge G.\n# TYPE h_gauge gauge\nh_gauge 1\n");
+	assert_string_equal(exposed("h_gauge"), "# HELP h_gauge G.\n# TYPE h_gauge gauge\nh_gauge 1\n");
 }
 
 /* Every slot counts at once while the main thread reads: nothing is lost, and what is read never falls. */
@@ -207,7 +175,7 @@ static void test_long(void **state)
 	memset(path, 'x', sizeof path - 1);
 	path[4095] = '"';
 	fl_grid_add(fl_metric_plain(&def, path), 0, 0, 1);
-	const char *got = expose_one("long_total");
+	const char *got = exposed("long_total");
 	assert_int_equal(strlen(got), strlen("# HELP long_total L.\n# TYPE long_total counter\nlong_total{path=\"\"} 1\n") + 9001);
 	assert_string_equal(got + strlen(got) - 8, "xxx\"} 1\n");
 	assert_non_null(strstr(got, "x\\\"x"));
@@ -229,14 +197,14 @@ static void test_mirror(void **state)
 	assert_ptr_equal(m, fl_metric_mirror(&sum, &fixed[1], g));
 	fl_metric_mirror(&old, &fixed[1], g);
 	fl_metric_mirror(&each, &fixed[1], g);
-	assert_string_equal(expose_one("n_sum_total"), "");
+	assert_string_equal(exposed("n_sum_total"), "");
 	fl_grid_observe(g, 1, 0, 0.25);
 	fl_grid_observe(g, 2, 1, 0.25);
 	fl_grid_observe(g, 1, 1, 0.5);
-	assert_string_equal(expose_one("n_sum_total"), "# HELP n_sum_total S.\n# TYPE n_sum_total counter\nn_sum_total{to=\"a\"} 3\n");
-	assert_string_equal(expose_one("n_each_total"), "# HELP n_each_total E.\n# TYPE n_each_total counter\n"
+	assert_string_equal(exposed("n_sum_total"), "# HELP n_sum_total S.\n# TYPE n_sum_total counter\nn_sum_total{to=\"a\"} 3\n");
+	assert_string_equal(exposed("n_each_total"), "# HELP n_each_total E.\n# TYPE n_each_total counter\n"
 			    "n_each_total{proto=\"tcp\",to=\"a\"} 2\nn_each_total{proto=\"udp\",to=\"a\"} 1\n");
-	const char *got = expose_one("n_took");
+	const char *got = exposed("n_took");
 	assert_non_null(strstr(got, "n_took_bucket{proto=\"tcp\",to=\"a\",le=\"0.5\"} 2\n"));
 	assert_non_null(strstr(got, "n_took_sum{proto=\"tcp\",to=\"a\"} 0.75\n"));
 	assert_non_null(strstr(got, "n_took_count{proto=\"udp\",to=\"a\"} 1\n"));
@@ -245,7 +213,7 @@ static void test_mirror(void **state)
 	g = fl_metric_plain(&hits, "me", "a");
 	fl_metric_mirror(&old_hits, &fixed[1], g);
 	fl_grid_add(g, 0, 0, 7);
-	assert_string_equal(expose_one("n_hits"), "# HELP n_hits H.\n# TYPE n_hits counter\nn_hits{to=\"a\"} 7\n");
+	assert_string_equal(exposed("n_hits"), "# HELP n_hits H.\n# TYPE n_hits counter\nn_hits{to=\"a\"} 7\n");
 }
 
 int main(void)

@@ -1,8 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../exposed.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,23 +6,12 @@
 #include "ctl/summary.h"
 
 static struct fl_summary a, b;
-static char json[64 * 1024];
-static size_t njson;
+static struct gathered json;
 
-static void gather(void *arg, const char *p, size_t n)
+static void as_json(const struct fl_summary *was, const struct fl_summary *now, double seconds)
 {
-	(void)arg;
-	assert_true(njson + n < sizeof json);
-	memcpy(json + njson, p, n);
-	njson += n;
-	json[njson] = 0;
-}
-
-static const char *as_json(const struct fl_summary *was, const struct fl_summary *now, double seconds)
-{
-	njson = 0;
-	fl_summary_json(gather, NULL, was, now, seconds);
-	return json;
+	json.n = 0;
+	fl_summary_json(gather, &json, was, now, seconds);
 }
 
 static void read_text(struct fl_summary *s, const char *text) { fl_summary_read(s, text, strlen(text)); }
@@ -82,17 +67,17 @@ static void test_rates(void **state)
 		 "coredns_proxy_healthcheck_failures_total{proxy_name=\"forward\",to=\"9.9.9.9:53\"} 1\n", early);
 	read_text(&b, later);
 	as_json(&a, &b, 2);
-	assert_non_null(strstr(json, "\"queries\":{\"total\":35,\"rate\":10}"));
-	assert_non_null(strstr(json, "{\"name\":\"SERVFAIL\",\"total\":3,\"rate\":0}"));
-	assert_non_null(strstr(json, "\"latency\":{\"p50\":null"));
-	assert_non_null(strstr(json, "\"hit_ratio\":null"));
-	assert_non_null(strstr(json, "\"failures\":1,\"failing\":true"));
-	assert_non_null(strstr(json, "\"saturation\":0.25"));
+	assert_non_null(strstr(json.text, "\"queries\":{\"total\":35,\"rate\":10}"));
+	assert_non_null(strstr(json.text, "{\"name\":\"SERVFAIL\",\"total\":3,\"rate\":0}"));
+	assert_non_null(strstr(json.text, "\"latency\":{\"p50\":null"));
+	assert_non_null(strstr(json.text, "\"hit_ratio\":null"));
+	assert_non_null(strstr(json.text, "\"failures\":1,\"failing\":true"));
+	assert_non_null(strstr(json.text, "\"saturation\":0.25"));
 	as_json(NULL, &b, 0);
-	assert_non_null(strstr(json, "\"since_start\":true,\"version\":\"1.15.0\""));
-	assert_non_null(strstr(json, "\"hit_ratio\":0.8"));
+	assert_non_null(strstr(json.text, "\"since_start\":true,\"version\":\"1.15.0\""));
+	assert_non_null(strstr(json.text, "\"hit_ratio\":0.8"));
 	as_json(&b, &a, 2);                     /* it was started anew: no negative rates */
-	assert_non_null(strstr(json, "\"queries\":{\"total\":15,\"rate\":0}"));
+	assert_non_null(strstr(json.text, "\"queries\":{\"total\":15,\"rate\":0}"));
 }
 
 /* What is no exposition leaves nothing behind, and what is cut off is not read over. */
@@ -114,7 +99,7 @@ static void test_foreign(void **state)
 	}
 	read_text(&a, "coredns_dns_responses_total{rcode=\"<b>\\\"\\n\\\\\"} 2\r\n");
 	as_json(NULL, &a, 0);
-	assert_non_null(strstr(json, "\"name\":\"\\u003cb\\u003e\\u0022\\u000a\\u005c\""));
+	assert_non_null(strstr(json.text, "\"name\":\"\\u003cb\\u003e\\u0022\\u000a\\u005c\""));
 }
 
 /* More names than there is room for: the rest is left out. */
@@ -141,15 +126,15 @@ static void test_text(void **state)
 		{ "\xff\xc3", "\"\\ufffd\\ufffd\"" }, { "\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"" }, { "\x7f\"\\&", "\"\\u007f\\u0022\\u005c\\u0026\"" },
 	};
 	for (unsigned i = 0; i < FL_COUNT(t); i++) {
-		njson = 0;
-		fl_json_text(gather, NULL, fl_str(t[i].in));
-		assert_string_equal(json, t[i].out);
+		json.n = 0;
+		fl_json_text(gather, &json, fl_str(t[i].in));
+		assert_string_equal(json.text, t[i].out);
 	}
 	char longer[2000];
 	memset(longer, 'x', sizeof longer);
-	njson = 0;
-	fl_json_text(gather, NULL, (struct fl_str){ longer, sizeof longer });
-	assert_int_equal(njson, sizeof longer + 2);
+	json.n = 0;
+	fl_json_text(gather, &json, (struct fl_str){ longer, sizeof longer });
+	assert_int_equal(json.n, sizeof longer + 2);
 }
 
 int main(void)

@@ -1,31 +1,14 @@
 /* The coredns_dns_* families, by what they print. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../exposed.h"
 #include <stdio.h>
 #include "dns/stats.h"
 
 static const char *const names[] = { "cache", "forward", NULL };
 static const struct fl_plugin forward = { .name = "forward" }, other = { .name = "other" };
-static char text[65536];
-static size_t text_n;
-
-static void collect(void *arg, const char *p, size_t n)
-{
-	(void)arg;
-	assert_true(text_n + n < sizeof text);
-	memcpy(text + text_n, p, n);
-	text_n += n;
-	text[text_n] = 0;
-}
-
 static void has(const char *line)
 {
 	char whole[256];
-	text_n = 0;
-	fl_metric_expose(collect, NULL);
+	const char *text = exposed(NULL);
 	snprintf(whole, sizeof whole, "\n%s\n", line);
 	if (!strstr(text, whole))
 		fail_msg("no %s in\n%s", line, text);
@@ -33,8 +16,7 @@ static void has(const char *line)
 
 static void lacks(const char *part)
 {
-	text_n = 0;
-	fl_metric_expose(collect, NULL);
+	const char *text = exposed(NULL);
 	if (strstr(text, part))
 		fail_msg("%s in\n%s", part, text);
 }

@@ -1,10 +1,10 @@
 /* The API source against test/live/fakeapi.py, which runs as a child: everything that a server can do to a reflector. The clock is
  * virtual and driven beside the sockets, so that half a minute of silence costs a few milliseconds. */
+#include "../exposed.h"
 #include "../files.h"
 #include "fake_api.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/metric.h"
 #include "kube/source.h"
 #include "kube/source_int.h"
 
@@ -622,13 +622,6 @@ static void test_client_certificate(void **state)
 
 /* ---- what it counts ---- */
 
-static char page[1 << 16];
-static void on_metrics(void *arg, const char *p, size_t n)
-{
-	(void)arg;
-	strncat(page, p, n < sizeof page - strlen(page) - 1 ? n : sizeof page - strlen(page) - 1);
-}
-
 static void test_metrics(void **state)
 {
 	(void)state;
@@ -638,8 +631,7 @@ static void test_metrics(void **state)
 	call(&w.fake, "set", "{\"watchlist\": false}");
 	open_source(&w, NULL);
 	sync_world(&w);
-	page[0] = 0;
-	fl_metric_expose(on_metrics, NULL);
+	const char *page = exposed(NULL);
 	const char *host = w.fake.url + 7;
 	snprintf(want, sizeof want, "coredns_kubernetes_rest_client_requests_total{code=\"422\",host=\"%s\",method=\"GET\"} 3\n",
 		host);

@@ -1,11 +1,6 @@
 /* The kubernetes plugin: the index under events, and answers where text of a case cannot reach. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../exposed.h"
 #include "base/clock.h"
-#include "base/metric.h"
 #include "kubernetes_objects.h"
 #include "plugin/kubernetes/metrics.h"
 
@@ -448,15 +443,6 @@ static void meta(void **state)
 
 /* ---- metrics ---- */
 
-static char shown[1 << 16];
-static size_t nshown;
-static void show(void *arg, const char *p, size_t n)
-{
-	(void)arg;
-	memcpy(shown + nshown, p, n < sizeof shown - nshown ? n : 0);
-	nshown += n;
-}
-
 static void metrics(void **state)
 {
 	(void)state;
@@ -468,7 +454,6 @@ static void metrics(void **state)
 	fl_store_source(w.store)->events = 3;
 	fl_store_source(w.store)->last_event_ns = fl_clock_ns() - 2 * FL_SEC;
 	flush();
-	fl_metric_expose(show, NULL);
 	static const char *const want[] = {
 	    "coredns_kubernetes_dns_programming_duration_seconds_bucket{service_kind=\"headless_with_selector\",le=\"2.048\"} 0\n",
 	    "coredns_kubernetes_dns_programming_duration_seconds_bucket{service_kind=\"headless_with_selector\",le=\"4.096\"} 1\n",
@@ -477,14 +462,12 @@ static void metrics(void **state)
 	    "fairlead_kubernetes_events_total{source=\"here\"} 3\n",
 	    "fairlead_kubernetes_last_event_age_seconds{source=\"here\"} 2\n",
 	};
+	const char *shown = exposed(NULL);
 	for (unsigned i = 0; i < FL_COUNT(want); i++)
 		if (!strstr(shown, want[i]))
 			fail_msg("not there: %s", want[i]);
 	fl_k8s_metrics_drop(w.k.index);
-	nshown = 0;
-	memset(shown, 0, sizeof shown);
-	fl_metric_expose(show, NULL);
-	assert_null(strstr(shown, "fairlead_kubernetes_synced{"));
+	assert_null(strstr(exposed(NULL), "fairlead_kubernetes_synced{"));
 }
 
 int main(void)
