@@ -1,5 +1,6 @@
 /* Listening sockets of both transports. */
 #include "net/udp.h"
+#include "base/rng.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -122,4 +123,21 @@ int fl_listen_tcp(struct fl_str host, const char *port, char *what, size_t cap)
 	if (fd >= 0)
 		on(fd, IPPROTO_TCP, TCP_NODELAY);       /* accepted ones inherit it */
 	return fd;
+}
+
+uint16_t fl_free_port(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		uint16_t r;
+		fl_random_bytes(&r, sizeof r);
+		const uint16_t port = (uint16_t)(10000 + r % 22000);
+		const struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
+		int t = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), u = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		bool taken = bind(t, (const struct sockaddr *)&sa, sizeof sa) || bind(u, (const struct sockaddr *)&sa, sizeof sa);
+		close(t);
+		close(u);
+		if (!taken)
+			return port;
+	}
+	return 0;
 }

@@ -39,5 +39,8 @@ uint64_t fl_udp_lost(const struct fl_udp *u);
  * *wildcard: packet info is on. Descriptor, or -errno with Go's words in `what` ("listen udp 192.0.2.1:53: bind: cannot assign …"). */
 int fl_listen_udp(struct fl_str host, const char *port, bool *wildcard, char *what, size_t cap);
 int fl_listen_tcp(struct fl_str host, const char *port, char *what, size_t cap);
+/* For programs that try a server out: a port that nobody has at the moment, for both transports, below those that the kernel gives to
+ * sockets that connect. 0: none was found. */
+uint16_t fl_free_port(void);
 /* Fills sa from text; scope as %eth0 is understood. Length, or 0. */
 socklen_t fl_sockaddr(struct sockaddr_in6 *sa, struct fl_str host, uint16_t port);

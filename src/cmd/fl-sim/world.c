@@ -2,6 +2,7 @@
 #include "plugin/table.h"
 #include "cmd/fl-sim/sim.h"
 #include "base/log.h"
+#include "net/udp.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -22,24 +23,6 @@ static void keep_log(void *arg, const char *line, size_t n)
 	memcpy(s->log + s->nlog, line, n);
 	s->nlog += n;
 	s->log[s->nlog] = 0;
-}
-
-/* For both transports, below those that the kernel gives to sockets that connect; 0: none was found. */
-static uint16_t free_port(void)
-{
-	struct fl_rng rng;
-	fl_rng_init(&rng, 0);
-	for (int i = 0; i < 1000; i++) {
-		uint16_t port = (uint16_t)(10000 + fl_rng_below(&rng, 22000));
-		struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
-		int t = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), u = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		bool taken = bind(t, (struct sockaddr *)&sa, sizeof sa) || bind(u, (struct sockaddr *)&sa, sizeof sa);
-		close(t);
-		close(u);
-		if (!taken)
-			return port;
-	}
-	return 0;
 }
 
 int sim_write(struct sim *s, struct fl_str name, struct fl_str content)
@@ -123,7 +106,7 @@ static int start(struct sim *s)
 int sim_start(struct sim *s, struct fl_str corefile)
 {
 	for (unsigned i = 0; i < FL_COUNT(s->port) && !s->port[i]; i++)
-		s->port[i] = free_port();
+		s->port[i] = fl_free_port();
 	if (!s->started)
 		fl_log_capture(keep_log, s);
 	int ret = sim_write(s, FL_STR("Corefile"), fill_in(s, corefile));

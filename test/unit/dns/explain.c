@@ -1,14 +1,11 @@
 /* Questions without a socket, and the verdicts on their way. */
+#include "../served.h"
 #include "dns/explain.h"
 #include "dns/stats.h"
 #include "wire/message.h"
 #include "wire/pack.h"
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 /* ---- three plugins: one that looks, one that renames, one that answers what it is asked for "here", and after 1 s for "late" ---- */
 
@@ -57,7 +54,7 @@ static const char *const known[] = { "watch", "rename", "answer", NULL };
 
 /* ---- a server that binds nothing ---- */
 
-struct world { struct fl_loop *loop; struct fl_server *server; char steps[1024]; int answers, rcode; unsigned n; const char *by; };
+struct world { char steps[1024]; int answers, rcode; unsigned n; const char *by; };
 
 static void step(void *arg, const struct fl_step *s)
 {
@@ -68,13 +65,6 @@ static void step(void *arg, const struct fl_step *s)
 		 FL_FMT(fl_name_label(s->qname, 0)), words[s->verdict]);
 }
 
-static void loaded(void *arg, const struct fl_err *e)
-{
-	(void)arg;
-	if (e)
-		fail_msg("%s", e->msg);
-}
-
 static void open_world(struct world *w, struct fl_trace *trace, const char *corefile)
 {
 	static const char *const names[] = { "watch", "rename", "answer", NULL };
@@ -82,31 +72,7 @@ static void open_world(struct world *w, struct fl_trace *trace, const char *core
 	*w = (struct world){ .rcode = -1 };
 	fl_plugin_names = names;
 	fl_plugin_count = 3;
-	fl_clock_virtual(1000 * FL_SEC);
-	struct fl_process p = { .conf = "Corefile", .port = "53", .shards = 1, .trace = trace };
-	w->loop = fl_loop_create();
-	w->server = fl_server_create(&p, w->loop, table, true);
-	struct fl_conf *c = fl_xalloc(sizeof *c);
-	struct fl_err e;
-	assert_int_equal(fl_conf_parse(c, "Corefile", fl_str(corefile), ".", known, &e), 0);
-	assert_int_equal(fl_server_load(w->server, c, loaded, NULL), 0);
-	fl_loop_run_until_idle(w->loop);
-}
-
-static void stopped(void *arg) { *(bool *)arg = true; }
-
-static void close_world(struct world *w)
-{
-	bool over = false;
-	fl_server_stop(w->server, stopped, &over);
-	for (int i = 0; i < 100 && !over; i++) {
-		fl_loop_run_until_idle(w->loop);
-		fl_loop_advance(w->loop, 100 * FL_MS);
-	}
-	fl_loop_run_until_idle(w->loop);
-	fl_server_destroy(w->server);
-	fl_loop_destroy(w->loop);
-	fl_clock_virtual(0);
+	serve(table, known, trace, corefile);
 }
 
 static void answered(void *arg, const uint8_t *msg, size_t n, const struct fl_query *q)
@@ -127,7 +93,7 @@ static struct fl_put *ask(struct world *w, const char *name, const char *port)
 	size_t n = (size_t)fl_pack_query(msg, sizeof msg, 7, FL_RD, (struct fl_name){ wire, (uint8_t)len }, FL_T_A, FL_C_IN, false, 0, 0, NULL);
 	w->steps[0] = 0;
 	w->answers = 0;
-	return fl_put(w->server, &way, port, msg, n, answered, w);
+	return fl_put(server, &way, port, msg, n, answered, w);
 }
 
 static void expect(struct world *w, const char *name, const char *steps, int rcode)
@@ -135,8 +101,8 @@ static void expect(struct world *w, const char *name, const char *steps, int rco
 	struct fl_put *p = ask(w, name, "53");
 	assert_non_null(p);
 	for (int i = 0; i < 30 && !w->answers; i++) {
-		fl_loop_run_until_idle(w->loop);
-		fl_loop_advance(w->loop, 100 * FL_MS);
+		fl_loop_run_until_idle(loop);
+		fl_loop_advance(loop, 100 * FL_MS);
 	}
 	fl_put_end(p);
 	assert_string_equal(w->steps, steps);
@@ -157,7 +123,7 @@ static void test_steps(void **state)
 	expect(&w, "nowhere.test.", "0watch:nowhere=WRAP 0rename:nowhere=NEXT 0answer:nowhere=NEXT 0^watch:nowhere=DONE", 2);
 	expect(&w, "late.test.", "0watch:late=WRAP 0rename:late=NEXT 0answer:late=WAIT 0answer:late=DONE 0^watch:late=DONE", 0);
 	expect(&w, "else.where.", "", 5);
-	close_world(&w);
+	close_server();
 }
 
 /* What a lookup meets lies one deeper. */
@@ -168,7 +134,7 @@ static void test_lookups(void **state)
 	struct fl_trace trace;
 	open_world(&w, &trace, "test {\n answer\n}\n");
 	expect(&w, "through.test.", "1answer:here=DONE 0answer:through=DONE", 0);
-	close_world(&w);
+	close_server();
 }
 
 /* A listener bound to an address, a port where nobody is, and a question whose asker leaves. */
@@ -182,7 +148,7 @@ static void test_where(void **state)
 	struct fl_put *p = ask(&w, "late.test.", "5353");
 	assert_non_null(p);
 	fl_put_end(p);
-	close_world(&w);
+	close_server();
 	assert_int_equal(w.answers, 0);
 }
 

@@ -1,9 +1,9 @@
 /* The server with its threads: queries over both transports, many at once on one connection, and reloads under load without a lost
  * query or a cut connection. Runs under ASan and TSan too. */
-#include "../free_port.h"
 #include "dns/gen.h"
 #include "dns/server.h"
 #include "dns/stats.h"
+#include "net/udp.h"
 #include "wire/message.h"
 #include "wire/pack.h"
 #include <arpa/inet.h>
@@ -120,7 +120,7 @@ static bool load(const char *fmt, ...)
 static int start(void **state)
 {
 	(void)state;
-	snprintf(port, sizeof port, "%u", free_port());
+	snprintf(port, sizeof port, "%u", fl_free_port());
 	static const char *const names[] = { "fixed", NULL };
 	fl_plugin_names = names;
 	fl_plugin_count = 1;

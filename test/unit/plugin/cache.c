@@ -1,16 +1,8 @@
 /* The cache in a real server: what it asks for below, what it does to flags, options and live answers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
-#include <stdio.h>
+#include "../exposed.h"
+#include "../served.h"
 #include <stdlib.h>
 #include <unistd.h>
-#include "base/log.h"
-#include "dns/gen.h"
-#include "dns/server.h"
 #include "dns/stats.h"
 #include "wire/message.h"
 #include "wire/pack.h"
@@ -73,62 +65,22 @@ static const char *const known[] = { "cache", "source", NULL };
 
 /* ---- the server, on this thread ---- */
 
-static struct fl_loop *loop;
-static struct fl_server *server;
-static bool over;
-static uint16_t port;
 static int client = -1;
-
-static void loaded(void *arg, const struct fl_err *e)
-{
-	(void)arg;
-	if (e)
-		fail_msg("%s", e->msg);
-}
-
-static void quiet(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
 
 static int start(void **state)
 {
-	(void)state;
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof sa;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-	getsockname(fd, (struct sockaddr *)&sa, &len);
-	port = ntohs(sa.sin_port);
-	close(fd);
-	fl_log_capture(quiet, NULL);
-	fl_clock_virtual(1000 * FL_SEC);
-	loop = fl_loop_create();
-	struct fl_process p = { .port = "53", .shards = 1 };
-	server = fl_server_create(&p, loop, table, true);
 	char text[200];
-	snprintf(text, sizeof text, ".:%u {\n cache {\n success 100 60 5\n }\n source\n}\n", port);
-	struct fl_conf *c = fl_xalloc(sizeof *c);
-	struct fl_err e;
-	assert_int_equal(fl_conf_parse(c, "Corefile", fl_str(text), ".", known, &e), 0);
-	assert_int_equal(fl_server_load(server, c, loaded, NULL), 0);
-	fl_loop_run_until_idle(loop);
-	client = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&sa, sizeof sa), 0);
+	(void)state;
+	snprintf(text, sizeof text, ".:%u {\n cache {\n success 100 60 5\n }\n source\n}\n", server_port());
+	serve(table, known, NULL, text);
+	client = dial(SOCK_DGRAM | SOCK_NONBLOCK);
 	return 0;
 }
-
-static void stopped(void *arg) { *(bool *)arg = true; }
 
 static int stop(void **state)
 {
 	(void)state;
-	over = false;
-	fl_server_stop(server, stopped, &over);
-	for (int i = 0; i < 100 && !over; i++)
-		fl_loop_advance(loop, FL_SEC);
-	fl_loop_run_until_idle(loop);
-	fl_server_destroy(server);
-	fl_loop_destroy(loop);
-	fl_clock_virtual(0);
-	fl_log_capture(NULL, NULL);
+	close_server();
 	close(client);
 	return 0;
 }
@@ -302,21 +254,10 @@ static void test_shadow(void **state)
 	assert_int_equal(src.asked, 2);
 }
 
-struct out { char text[4096]; size_t n; };
-
-static void gather(void *arg, const char *p, size_t n)
-{
-	struct out *o = arg;
-	if (o->n + n < sizeof o->text)
-		memcpy(o->text + o->n, p, n), o->n += n;
-}
-
 /* What is too large to be kept is passed, and counted. */
 static void test_drop(void **state)
 {
 	(void)state;
-	static struct out o;
-	static const struct fl_str name = { "coredns_cache_drops_total", 25 };
 	one_answer(30);
 	src.big = true;
 	for (unsigned i = 1; i < 4; i++) {
@@ -324,8 +265,7 @@ static void test_drop(void **state)
 		assert_int_equal(ttl(), 30);
 		assert_int_equal(src.asked, i);
 	}
-	fl_metric_expose_named(&name, 1, gather, &o);
-	assert_non_null(memmem(o.text, o.n, "\"} 3\n", 5));
+	assert_non_null(strstr(exposed("coredns_cache_drops_total"), "\"} 3\n"));
 }
 
 /* More names than fit: what is asked again and again mostly stays, and every answer is that of its name. */

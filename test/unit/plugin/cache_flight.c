@@ -1,18 +1,9 @@
 /* Equal misses in flight: who leads, who waits, and what becomes of them when the leader leaves. */
-#include "../free_port.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
+#include "../exposed.h"
+#include "../served.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "base/log.h"
-#include "dns/gen.h"
-#include "dns/server.h"
 #include "dns/stats.h"
 #include "wire/message.h"
 #include "wire/pack.h"
@@ -63,43 +54,16 @@ static const char *const known[] = { "cache", "source", NULL };
 
 /* ---- the server, on this thread ---- */
 
-static struct fl_loop *loop;
-static struct fl_server *server;
-static uint16_t port;
 static int client[CLIENTS];
-static struct sockaddr_in at = { .sin_family = AF_INET };
-
-static void loaded(void *arg, const struct fl_err *e)
-{
-	(void)arg;
-	if (e)
-		fail_msg("%s", e->msg);
-}
-
-static void quiet(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
 
 static void start_with(const char *options)
 {
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	port = free_port();
-	at.sin_port = htons(port);
-	memset(&src, 0, sizeof src);
-	fl_log_capture(quiet, NULL);
-	fl_clock_virtual(1000 * FL_SEC);
-	loop = fl_loop_create();
-	struct fl_process p = { .port = "53", .shards = 1 };
-	server = fl_server_create(&p, loop, table, true);
 	char text[200];
-	snprintf(text, sizeof text, ".:%u {\n cache {\n  %s\n }\n source\n}\n", port, options);
-	struct fl_conf *c = fl_xalloc(sizeof *c);
-	struct fl_err e;
-	assert_int_equal(fl_conf_parse(c, "Corefile", fl_str(text), ".", known, &e), 0);
-	assert_int_equal(fl_server_load(server, c, loaded, NULL), 0);
-	fl_loop_run_until_idle(loop);
-	for (unsigned i = 0; i < CLIENTS; i++) {
-		client[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-		assert_int_equal(connect(client[i], (struct sockaddr *)&at, sizeof at), 0);
-	}
+	memset(&src, 0, sizeof src);
+	snprintf(text, sizeof text, ".:%u {\n cache {\n  %s\n }\n source\n}\n", server_port(), options);
+	serve(table, known, NULL, text);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		client[i] = dial(SOCK_DGRAM | SOCK_NONBLOCK);
 }
 
 static int start(void **state)
@@ -123,20 +87,10 @@ static int start_verify(void **state)
 	return 0;
 }
 
-static void stopped(void *arg) { *(bool *)arg = true; }
-
 static int stop(void **state)
 {
-	bool over = false;
 	(void)state;
-	fl_server_stop(server, stopped, &over);
-	for (int i = 0; i < 100 && !over; i++)
-		fl_loop_advance(loop, FL_SEC);
-	fl_loop_run_until_idle(loop);
-	fl_server_destroy(server);
-	fl_loop_destroy(loop);
-	fl_clock_virtual(0);
-	fl_log_capture(NULL, NULL);
+	close_server();
 	for (unsigned i = 0; i < CLIENTS; i++)
 		close(client[i]);
 	return 0;
@@ -196,25 +150,11 @@ static void let_go(void)
 	fl_loop_run_until_idle(loop);
 }
 
-struct out { char text[8192]; size_t n; };
-
-static void gather(void *arg, const char *p, size_t n)
-{
-	struct out *o = arg;
-	if (o->n + n < sizeof o->text)
-		memcpy(o->text + o->n, p, n), o->n += n;
-}
-
 /* All its series, summed. */
 static unsigned metric(const char *name)
 {
-	static struct out o;
-	struct fl_str one = fl_str(name);
-	o.n = 0;
-	fl_metric_expose_named(&one, 1, gather, &o);
-	o.text[o.n] = 0;
 	unsigned sum = 0;
-	struct fl_str rest = { o.text, o.n }, line;
+	struct fl_str rest = fl_str(exposed(name)), line;
 	while (rest.n) {
 		rest = fl_str_cut(rest, '\n', &line);
 		const char *value = line.n && *line.p != '#' ? memrchr(line.p, ' ', line.n) : NULL;
@@ -331,10 +271,9 @@ static void test_failure_not_kept(void **state)
 static int ask_tcp(const char *name)
 {
 	uint8_t msg[600];
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = dial(SOCK_STREAM);
 	struct linger now = { 1, 0 };
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
 	size_t len = question(msg + 2, sizeof msg - 2, 7, name, FL_RD, false, NULL);
 	fl_put16(msg, (uint16_t)len);
 	assert_int_equal(send(fd, msg, len + 2, 0), len + 2);
@@ -441,15 +380,9 @@ static void test_stop(void **state)
 	for (unsigned i = 0; i < CLIENTS; i++)
 		ask(i, i % 3 ? "a.test" : "b.test");
 	assert_int_equal(src.asked, 2);
-	bool over = false;
-	fl_server_stop(server, stopped, &over);
-	for (int i = 0; i < 100 && !over; i++)
-		fl_loop_advance(loop, FL_SEC);
+	stop_server();
 	for (unsigned i = 0; i < CLIENTS; i++)
 		assert_true(heard(i) && got.rcode == FL_SERVFAIL);
-	fl_server_destroy(server);
-	struct fl_process p = { .port = "53", .shards = 1 };
-	server = fl_server_create(&p, loop, table, true);
 }
 
 int main(void)

@@ -1,17 +1,8 @@
 /* What goes to an upstream and what becomes of what it says, octet by octet; limits, and clients that leave. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
-#include <stdio.h>
+#include "../exposed.h"
+#include "../served.h"
 #include <stdlib.h>
 #include <unistd.h>
-#include "base/log.h"
-#include "base/metric.h"
-#include "dns/gen.h"
-#include "dns/server.h"
 #include "dns/stats.h"
 #include "wire/message.h"
 #include "wire/pack.h"
@@ -20,11 +11,8 @@ extern const struct fl_plugin fl_plugin_forward;
 static const struct fl_directive_entry table[] = { { "forward", &fl_plugin_forward }, { 0 } };
 static const char *const known[] = { "forward", NULL };
 
-static struct fl_loop *loop;
-static struct fl_server *server;
-static uint16_t port, up_port[2];
+static uint16_t up_port[2];
 static int up[2], client[8];
-static bool over;
 
 static int bound(int type, uint16_t *p)
 {
@@ -37,62 +25,25 @@ static int bound(int type, uint16_t *p)
 	return fd;
 }
 
-static int to(int type)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
-	int fd = socket(AF_INET, type, 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-	return fd;
-}
-
-static void loaded(void *arg, const struct fl_err *e)
-{
-	(void)arg;
-	if (e)
-		fail_msg("%s", e->msg);
-}
-
-static void quiet(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
-
 static int start(void **state)
 {
+	char text[300];
 	(void)state;
-	close(bound(SOCK_STREAM, &port));
 	for (unsigned i = 0; i < 2; i++)
 		up[i] = bound(SOCK_DGRAM, &up_port[i]);
-	fl_log_capture(quiet, NULL);
-	fl_clock_virtual(1000 * FL_SEC);
-	loop = fl_loop_create();
-	struct fl_process p = { .port = "53", .shards = 1 };
-	server = fl_server_create(&p, loop, table, true);
-	char text[300];
 	snprintf(text, sizeof text, ".:%u {\n forward rr.test 127.0.0.1:%u 127.0.0.1:%u {\n policy round_robin\n }\n"
 				    " forward . 127.0.0.1:%u {\n max_concurrent 2\n prefer_udp\n }\n}\n",
-		 port, up_port[0], up_port[1], up_port[0]);
-	struct fl_conf *c = fl_xalloc(sizeof *c);
-	struct fl_err e;
-	assert_int_equal(fl_conf_parse(c, "Corefile", fl_str(text), ".", known, &e), 0);
-	assert_int_equal(fl_server_load(server, c, loaded, NULL), 0);
-	fl_loop_run_until_idle(loop);
+		 server_port(), up_port[0], up_port[1], up_port[0]);
+	serve(table, known, NULL, text);
 	for (unsigned i = 0; i < FL_COUNT(client); i++)
-		client[i] = to(SOCK_DGRAM);
+		client[i] = dial(SOCK_DGRAM);
 	return 0;
 }
-
-static void stopped(void *arg) { *(bool *)arg = true; }
 
 static int stop(void **state)
 {
 	(void)state;
-	over = false;
-	fl_server_stop(server, stopped, &over);
-	for (int i = 0; i < 100 && !over; i++)
-		fl_loop_advance(loop, FL_SEC);
-	fl_loop_run_until_idle(loop);
-	fl_server_destroy(server);
-	fl_loop_destroy(loop);
-	fl_clock_virtual(0);
-	fl_log_capture(NULL, NULL);
+	close_server();
 	for (unsigned i = 0; i < FL_COUNT(client); i++)
 		close(client[i]);
 	for (unsigned i = 0; i < 2; i++)
@@ -257,25 +208,13 @@ static void test_large(void **state)
 	}
 }
 
-static char exposed[1 << 16];
-
-static void write_exposed(void *arg, const char *p, size_t n)
-{
-	size_t at = strlen(exposed);
-	(void)arg;
-	if (at + n < sizeof exposed)
-		memcpy(exposed + at, p, n);
-}
-
 /* "coredns_proxy_conn_cache_" and what is given stands in what is exposed; %u is the port. */
 static bool shows(const char *fmt, uint16_t p)
 {
 	char line[200] = "coredns_proxy_conn_cache_";
 	size_t n = strlen(line);
-	memset(exposed, 0, sizeof exposed);
-	fl_metric_expose(write_exposed, NULL);
 	snprintf(line + n, sizeof line - n, fmt, p);
-	return strstr(exposed, line);
+	return strstr(exposed(NULL), line);
 }
 
 /* Turns are taken exactly, the second server first. */
@@ -317,7 +256,7 @@ static void test_max_concurrent(void **state)
 		assert_true(answered(i));
 		assert_int_equal(rcode(), FL_SERVFAIL);
 	}
-	int conn = to(SOCK_STREAM);             /* clients that hang up */
+	int conn = dial(SOCK_STREAM);             /* clients that hang up */
 	size_t n = query(msg, "e.test", NULL);
 	fl_put16(frame, (uint16_t)n);
 	memcpy(frame + 2, msg, n);
