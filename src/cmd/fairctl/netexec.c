@@ -6,15 +6,10 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,13 +27,11 @@ static const struct ctl_flag flags[] = {
 };
 
 static struct http_server server;
-static int64_t http_port, udp_port, sctp_port, delay;
+static int64_t http_port, delay;
 static const char *override;
 static bool trusting;
 static uint64_t begun;
-static atomic_int serving;              /* UDP and SCTP servers */
 static atomic_bool terminating;
-extern char **environ;
 
 /* ---- endpoints ---- */
 
@@ -152,13 +145,13 @@ static void header(struct http_request *r)
 static void healthz(struct http_request *r)
 {
 	go_log("GET /healthz");
-	r->status = atomic_load(&serving) ? 200 : 412;
+	r->status = netexec_serving() ? 200 : 412;
 }
 
 static void readyz(struct http_request *r)
 {
 	go_log("GET /readyz");
-	bool leaving = atomic_load(&terminating), ok = atomic_load(&serving);
+	bool leaving = atomic_load(&terminating), ok = netexec_serving();
 	r->status = leaving ? 503 : ok ? 200 : 412;
 	fputs(leaving ? "shutting down" : ok ? "ok" : "", r->out);
 }
@@ -328,142 +321,12 @@ static void shutdown_now(struct http_request *r)
 	_exit(0);
 }
 
-/* ---- a shell, and files ---- */
-
-static void print_result(struct http_request *r, const char *error, struct fl_str output)
-{
-	fputc('{', r->out);
-	if (*error) {
-		fputs("\"error\":", r->out);
-		go_json(r->out, fl_str(error));
-	}
-	if (output.n) {
-		fputs(*error ? ",\"output\":" : "\"output\":", r->out);
-		go_json(r->out, output);
-	}
-	fputc('}', r->out);
-}
-
-/* All that the command prints, and "" or why it failed. */
-static char *command(char *cmd, size_t *n, char error[128])
-{
-	enum { OUTPUT_MAX = 64 << 20 };
-	int p[2], status;
-	pid_t pid;
-	char *text = fl_xalloc(1);
-	posix_spawn_file_actions_t io;
-	*n = 0;
-	if (pipe2(p, O_CLOEXEC)) {
-		snprintf(error, 128, "pipe: %s", go_errno(errno));
-		return text;
-	}
-	posix_spawn_file_actions_init(&io);
-	posix_spawn_file_actions_addopen(&io, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&io, p[1], 1);
-	posix_spawn_file_actions_adddup2(&io, p[1], 2);
-	sigset_t none;
-	posix_spawnattr_t attr;
-	sigemptyset(&none);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	int ret = posix_spawn(&pid, "/bin/sh", &io, &attr, (char *[]){ "/bin/sh", "-c", cmd, NULL }, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&io);
-	close(p[1]);
-	for (ssize_t got; !ret;) {
-		text = fl_xrealloc(text, *n + 65537);
-		got = read(p[0], text + *n, 65536);
-		if (got <= 0 && !(got < 0 && errno == EINTR))
-			break;
-		*n += got > 0 && *n < OUTPUT_MAX ? (size_t)got : 0;
-	}
-	close(p[0]);
-	*error = 0;
-	if (ret)
-		snprintf(error, 128, "fork/exec /bin/sh: %s", go_errno(ret));
-	else if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status))
-		snprintf(error, 128, "exit status %d", WEXITSTATUS(status));
-	else if (!ret && WIFSIGNALED(status))
-		snprintf(error, 128, "signal: %s", WTERMSIG(status) == SIGKILL ? "killed" : WTERMSIG(status) == SIGTERM ? "terminated" : strsignal(WTERMSIG(status)));
-	return text;
-}
-
-static void shell(struct http_request *r)
-{
-	char *cmd = http_form(r, "shellCommand"), error[128];
-	size_t n;
-	if (!*cmd) {
-		free(cmd);
-		cmd = http_form(r, "cmd");
-	}
-	go_log("GET /shell?cmd=%s", cmd);
-	char *text = command(cmd, &n, error);
-	print_result(r, error, (struct fl_str){ text, n });
-	free(text);
-	free(cmd);
-}
-
-/* The content of the part named "file" of a multipart form; false: there is none. */
-static bool form_file(const struct http_request *r, struct fl_str *file)
-{
-	struct fl_str type = http_field(r, "Content-Type"), rest = r->body;
-	const char *mark = type.n ? memmem(type.p, type.n, "boundary=", 9) : NULL;
-	if (!mark)
-		return false;
-	struct fl_str b = { mark + 9, type.n - (size_t)(mark + 9 - type.p) };
-	fl_str_cut(b, ';', &b);
-	if (b.n > 2 && b.p[0] == '"')
-		b = (struct fl_str){ b.p + 1, b.n - 2 };
-	char line[80];
-	int n = snprintf(line, sizeof line, "--%.*s", (int)(b.n < 72 ? b.n : 72), b.p);
-	for (;;) {
-		char *at = rest.n ? memmem(rest.p, rest.n, line, (size_t)n) : NULL;
-		if (!at)
-			return false;
-		rest = (struct fl_str){ at + n, rest.n - (size_t)(at + n - rest.p) };
-		char *body = memmem(rest.p, rest.n, "\r\n\r\n", 4), *end = body ? memmem(body, rest.n - (size_t)(body - rest.p), line, (size_t)n) : NULL;
-		if (!end)
-			return false;
-		struct fl_str head = { rest.p, (size_t)(body - rest.p) };
-		if (memmem(head.p, head.n, "name=\"file\"", 11) && memmem(head.p, head.n, "filename=", 9)) {
-			*file = (struct fl_str){ body + 4, (size_t)(end - body) - 6 };
-			return end >= body + 6;
-		}
-	}
-}
-
-static void upload(struct http_request *r)
-{
-	struct fl_str file;
-	char path[] = "/uploads/uploadXXXXXX";
-	go_log("GET /upload");
-	if (!form_file(r, &file))
-		return print_result(r, "Unable to upload file.", FL_STR(""));
-	int fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return print_result(r, "Unable to open file for write", FL_STR(""));
-	bool ok = true;
-	while (file.n && ok) {
-		ssize_t n = write(fd, file.p, file.n);
-		ok = n > 0;
-		file = (struct fl_str){ file.p + (ok ? n : 0), file.n - (ok ? (size_t)n : 0) };
-	}
-	ok = ok && !fchmod(fd, 0700);
-	close(fd);
-	if (!ok)
-		return print_result(r, "Unable to write file.", FL_STR(""));
-	go_log("Wrote upload to %s", path);
-	r->status = 201;
-	print_result(r, "", fl_str(path));
-}
-
 static void handle(struct http_request *r)
 {
 	static const struct { const char *path; void (*fn)(struct http_request *); bool trust; } all[] = {
 		{ "/clientip", client_ip }, { "/serverport", server_port }, { "/header", header }, { "/dial", netexec_dial }, { "/echo", echo },
 		{ "/exit", leave }, { "/healthz", healthz }, { "/readyz", readyz }, { "/hostname", hostname }, { "/hostName", hostname },
-		{ "/envvar", envvar }, { "/redirect", redirect }, { "/shutdown", shutdown_now }, { "/shell", shell, true }, { "/upload", upload, true },
+		{ "/envvar", envvar }, { "/redirect", redirect }, { "/shutdown", shutdown_now }, { "/shell", netexec_shell, true }, { "/upload", netexec_upload, true },
 	};
 	if (*override) {
 		struct fl_str path;
@@ -483,114 +346,7 @@ static void handle(struct http_request *r)
 	root(r);
 }
 
-/* ---- UDP and SCTP ---- */
-
-/* The reply to a message; false: none. */
-static bool verb(char *text, const char *peer, int64_t port, char *to, size_t cap, int *n)
-{
-	struct fl_str raw = fl_str_trim(fl_str(text));
-	char low[2049];
-	snprintf(low, sizeof low, "%.*s", FL_FMT(raw));
-	for (char *p = low; *p; p++)
-		*p = (char)tolower((unsigned char)*p);
-	if (!strcmp(low, "hostname")) {
-		*n = snprintf(to, cap, "%s", go_hostname());
-	} else if (!strncmp(low, "echo ", 5)) {
-		*n = snprintf(to, cap, "%s", low + 5);          /* lower case: agnhost's way */
-	} else if (!strncmp(low, "envvar ", 7)) {
-		char name[2049];
-		struct fl_str rest = fl_str_trim((struct fl_str){ raw.p + 7, raw.n - 7 });
-		snprintf(name, sizeof name, "%.*s", FL_FMT(rest));
-		const char *value = getenv(name);
-		*n = snprintf(to, cap, "%s", value ? value : "");
-	} else if (!strcmp(low, "clientip")) {
-		*n = snprintf(to, cap, "%s", peer);
-	} else if (!strcmp(low, "serverport")) {
-		*n = snprintf(to, cap, "%lld", (long long)port);
-	} else {
-		if (*low)
-			go_log("Unknown command received from %s: %s", peer, low);
-		return false;
-	}
-	*n = *n < (int)cap ? *n : (int)cap - 1;
-	return true;
-}
-
-static void *udp(void *arg)
-{
-	int fd = (int)(intptr_t)arg, n;
-	char buf[2049], reply[4096], text[GO_ADDR_TEXT];
-	for (;;) {
-		struct go_addr peer = { .len = sizeof peer.sa };
-		ssize_t got = recvfrom(fd, buf, sizeof buf - 1, 0, (struct sockaddr *)&peer.sa, &peer.len);
-		if (got < 0)
-			continue;
-		buf[got] = 0;
-		go_addr_text(text, &peer);
-		if (verb(buf, text, udp_port, reply, sizeof reply, &n) && sendto(fd, reply, (size_t)n, 0, (struct sockaddr *)&peer.sa, peer.len) < 0)
-			go_log("write udp %s: %s", text, go_errno(errno));
-	}
-	return NULL;
-}
-
-static void *sctp(void *arg)
-{
-	int fd = (int)(intptr_t)arg, n;
-	char buf[1025], reply[4096], text[GO_ADDR_TEXT];
-	for (;;) {
-		struct go_addr peer = { .len = sizeof peer.sa };
-		int c = accept4(fd, (struct sockaddr *)&peer.sa, &peer.len, SOCK_CLOEXEC);
-		if (c < 0)
-			continue;
-		go_deadline(c, fl_clock_ns() + 5 * FL_SEC);
-		ssize_t got = recv(c, buf, sizeof buf - 1, 0);
-		buf[got > 0 ? got : 0] = 0;
-		go_addr_text(text, &peer);
-		if (got > 0 && verb(buf, text, sctp_port, reply, sizeof reply, &n) && send(c, reply, (size_t)n, MSG_NOSIGNAL) < 0)
-			go_log("write sctp %s: %s", text, go_errno(errno));
-		close(c);
-	}
-	return NULL;
-}
-
-static void start(const char *address, int64_t port, bool is_udp)
-{
-	pthread_t t;
-	int fd = go_listen(address, (unsigned)port, is_udp ? SOCK_DGRAM : SOCK_STREAM, is_udp ? 0 : IPPROTO_SCTP);
-	if (fd < 0)
-		go_fatal("Error occurred: failed to create listener for %s address %s:%lld:listen %s %s:%lld: bind: %s", is_udp ? "UDP" : "SCTP", address,
-			 (long long)port, is_udp ? "udp" : "sctp", address, (long long)port, go_errno(-fd));
-	if (is_udp)
-		go_log("Started UDP server on port %s %lld", address, (long long)port);
-	else
-		go_log("Started SCTP server");
-	atomic_fetch_add(&serving, 1);
-	if (pthread_create(&t, NULL, is_udp ? udp : sctp, (void *)(intptr_t)fd))
-		go_fatal("no thread could be started");
-	pthread_detach(t);
-}
-
-static void start_udp(const char *addresses)
-{
-	struct fl_str rest = fl_str(addresses), one;
-	char seen[64][64];
-	unsigned n = 0;
-	if (!rest.n)
-		return start("", udp_port, true);
-	for (bool last = false; !last && n < FL_COUNT(seen); n++) {
-		last = !memchr(rest.p, ',', rest.n);
-		rest = fl_str_cut(rest, ',', &one);
-		snprintf(seen[n], sizeof seen[n], "%.*s", FL_FMT(one));
-		struct fl_str host = fl_str(seen[n]);
-		bool again = false;
-		for (unsigned i = 0; i < n; i++)
-			again |= !strcmp(seen[i], seen[n]);
-		if (!host.n || strspn(seen[n], "0123456789abcdefABCDEF.:") != host.n || !strpbrk(seen[n], ".:"))
-			go_fatal("parseAddress: invalid address %s", seen[n]);
-		if (!again)
-			start(seen[n], udp_port, true);
-	}
-}
+/* ---- the command ---- */
 
 static void *signals(void *arg)
 {
@@ -607,6 +363,7 @@ static void *signals(void *arg)
 static int run(struct ctl *c)
 {
 	static sigset_t set;
+	int64_t udp_port, sctp_port;
 	pthread_t t;
 	begun = fl_clock_ns();
 	int ret = ctl_int(c, "http-port", 0, 65535, &http_port);
@@ -624,9 +381,9 @@ static int run(struct ctl *c)
 	sigaddset(&set, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (udp_port != -1)
-		start_udp(ctl_text(c, "udp-listen-addresses"));
+		netexec_start_udp(ctl_text(c, "udp-listen-addresses"), udp_port);
 	if (sctp_port != -1)
-		start("", sctp_port, false);
+		netexec_start_sctp(sctp_port);
 	bool tls = *ctl_text(c, "tls-cert-file");
 	server = (struct http_server){ .handle = handle, .cert = tls ? ctl_text(c, "tls-cert-file") : NULL, .key = ctl_text(c, "tls-private-key-file") };
 	server.fd = go_listen("", (unsigned)http_port, SOCK_STREAM, 0);
