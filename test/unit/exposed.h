@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 #include "base/metric.h"
 
 struct gathered { char text[1 << 16]; size_t n; };
@@ -31,4 +32,17 @@ static inline const char *exposed(const char *name)
 	else
 		fl_metric_expose(gather, &g);
 	return g.text;
+}
+
+/* All its series, summed. */
+static inline unsigned metric(const char *name)
+{
+	unsigned sum = 0;
+	struct fl_str rest = fl_str(exposed(name)), line;
+	while (rest.n) {
+		rest = fl_str_cut(rest, '\n', &line);
+		const char *value = line.n && *line.p != '#' ? memrchr(line.p, ' ', line.n) : NULL;
+		sum += value ? (unsigned)strtoul(value + 1, NULL, 10) : 0;
+	}
+	return sum;
 }

@@ -150,19 +150,6 @@ static void let_go(void)
 	fl_loop_run_until_idle(loop);
 }
 
-/* All its series, summed. */
-static unsigned metric(const char *name)
-{
-	unsigned sum = 0;
-	struct fl_str rest = fl_str(exposed(name)), line;
-	while (rest.n) {
-		rest = fl_str_cut(rest, '\n', &line);
-		const char *value = line.n && *line.p != '#' ? memrchr(line.p, ' ', line.n) : NULL;
-		sum += value ? (unsigned)strtoul(value + 1, NULL, 10) : 0;
-	}
-	return sum;
-}
-
 /* ---- tests ---- */
 
 static void test_joined(void **state)
