@@ -1,5 +1,5 @@
 """Runs the program for a test: a Corefile in a folder of its own, free ports, its log at hand."""
-import random, os, pathlib, signal, socket, subprocess, tempfile, time
+import random, os, pathlib, signal, socket, subprocess, tempfile, time, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = os.environ.get("FAIRLEAD", str(ROOT / "build/fairlead"))
@@ -96,16 +96,31 @@ class Server:
             return [frame(s) for _ in packets]
 
 
+def take(s, n):
+    """n bytes of a connection."""
+    b = b""
+    while len(b) < n:
+        got = s.recv(n - len(b))
+        if not got:
+            raise EOFError
+        b += got
+    return b
+
+
 def frame(s):
-    def take(n):
-        b = b""
-        while len(b) < n:
-            got = s.recv(n - len(b))
-            if not got:
-                raise EOFError
-            b += got
-        return b
-    return take(int.from_bytes(take(2), "big"))
+    """The next message of a connection, whose length goes before it."""
+    return take(s, int.from_bytes(take(s, 2), "big"))
+
+
+def metrics(port):
+    return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+
+
+def metric(port, name, **labels):
+    """The sum of a metric's series, of those that have these labels; a name with the front of its labels is of those that begin so."""
+    begins = (name,) if "{" in name else (name.rstrip() + "{", name.rstrip() + " ")
+    return sum(float(line.rpartition(" ")[2]) for line in metrics(port).splitlines()
+               if line.startswith(begins) and all(f'{k}="{v}"' in line for k, v in labels.items()))
 
 
 def cpu_seconds(pid):

@@ -1,13 +1,13 @@
 """serve_stale, its policy and prefetch beside CoreDNS: the same questions at the same time to both, whose upstreams change their minds alike.
 Answers, TTLs and how often the upstream was asked must be the same. What differs on purpose is not asked (doc/compat.md)."""
-import os, shutil, socket, threading, time
+import socket, threading, time
 
 import dns.exception, dns.flags, dns.message, dns.query, dns.rrset
 import pytest
 
+from coredns import COREDNS, needs_coredns
 from server import BINARY, Server, free_port
 
-COREDNS = os.environ.get("COREDNS") or shutil.which("coredns")
 COREFILE = """.:{port} {
     bind 127.0.0.1
     cache {
@@ -116,10 +116,9 @@ def play(binary, options, steps, out, start):
     up.close()
 
 
+@needs_coredns
 @pytest.mark.parametrize("options", SCENARIOS)
 def test_like_coredns(options):
-    if not COREDNS:
-        pytest.skip("no CoreDNS (COREDNS=/path/to/coredns, or in PATH)")
     for _ in range(3):                          # whole seconds may pass between two of them on a busy machine
         outs, start = ([], []), threading.Barrier(2)
         threads = [threading.Thread(target=play, args=(binary, options, SCENARIOS[options], out, start))

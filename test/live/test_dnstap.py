@@ -1,7 +1,8 @@
 """dnstap to a reader of our own, over every transport, and to the tools that Debian has."""
 import contextlib, pathlib, shutil, signal, socket, ssl, struct, subprocess, threading, time
 import dns.message, dns.rcode, pytest
-from server import Server, free_port
+from k8spb import read_varint
+from server import Server, free_port, metric
 
 CONTENT = b"protobuf:dnstap.Dnstap"
 ACCEPT, START, STOP, READY, FINISH = 1, 2, 3, 4, 5
@@ -9,27 +10,17 @@ CLIENT_QUERY, CLIENT_RESPONSE, FORWARDER_QUERY, FORWARDER_RESPONSE = 5, 6, 7, 8
 ONE = {"GOMAXPROCS": "1"}       # one shard: what different questions left is in order
 
 
-def varint(b, at):
-    v = shift = 0
-    while True:
-        v |= (b[at] & 0x7f) << shift
-        shift += 7
-        at += 1
-        if b[at - 1] < 0x80:
-            return v, at
-
-
 def fields(b):
     """Protobuf: {field: value}; each at most once, in rising order."""
     out, at, last = {}, 0, 0
     while at < len(b):
-        tag, at = varint(b, at)
+        tag, at = read_varint(b, at)
         assert tag >> 3 > last
         last = tag >> 3
         if tag & 7 == 0:
-            out[last], at = varint(b, at)
+            out[last], at = read_varint(b, at)
         elif tag & 7 == 2:
-            n, at = varint(b, at)
+            n, at = read_varint(b, at)
             assert at + n <= len(b)
             out[last], at = b[at:at + n], at + n
         else:
@@ -371,12 +362,6 @@ def test_a_reader_that_comes_late_or_leaves(tmp_path):
             wire, _ = query(s)
 
 
-def metric(s, name):
-    import urllib.request
-    text = urllib.request.urlopen(f"http://127.0.0.1:{s.port2}/metrics", timeout=10).read().decode()
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name + "{"))
-
-
 def test_a_reader_that_stops_reading_stops_nobody(tmp_path):
     sock = tmp_path / "tap.sock"
     with listener(sock) as l:
@@ -392,13 +377,13 @@ def test_a_reader_that_stops_reading_stops_nobody(tmp_path):
                 u.connect(("127.0.0.1", s.port))
                 u.settimeout(5)
                 end = time.time() + 60
-                while metric(s, "fairlead_dnstap_dropped_total") == 0:
+                while metric(s.port2, "fairlead_dnstap_dropped_total") == 0:
                     assert time.time() < end
                     for _ in range(500):
                         u.send(wire)
                         u.recv(4096)
             query(s)
-            dropped, total = metric(s, "fairlead_dnstap_dropped_total"), metric(s, "coredns_dns_requests_total")
+            dropped, total = metric(s.port2, "fairlead_dnstap_dropped_total"), metric(s.port2, "coredns_dns_requests_total")
             s.wait_log("Dropped dnstap messages: ", timeout=30)
             # what was not dropped comes whole and in order, and the sum is right
             got = 0

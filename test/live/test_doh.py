@@ -1,10 +1,11 @@
 """https:// and grpc:// listeners from outside: both versions of HTTP, statuses as CoreDNS gives them, clients that behave badly."""
-import base64, os, shutil, socket, ssl, subprocess, time
+import base64, shutil, socket, ssl, subprocess, time
 import dns.message, dns.rcode
 import pytest
-from server import Server
+from coredns import coredns, needs_coredns
+from server import Server, take
 from test_tls import Tls, closed, query
-from tlstools import connect, context, take
+from tlstools import connect
 
 h2 = pytest.importorskip("h2", reason="python3-h2 is not installed")
 import h2.config, h2.connection, h2.errors, h2.events, h2.exceptions, h2.settings  # noqa: E402
@@ -404,7 +405,7 @@ def test_max_connections():
             except (OSError, EOFError):
                 pass
         srv.wait_metric('fairlead_tcp_connections_closed_total{reason="limit"}', 5)
-        srv.wait_metric("fairlead_tcp_connections ", most=3)
+        srv.wait_metric("fairlead_tcp_connections", most=3)
         assert len(clients) >= 3
         for c in clients:
             c.s.close()
@@ -486,10 +487,7 @@ def test_grpc_clients_may_idle():
         c.s.close()
 
 
-COREDNS = os.environ.get("COREDNS") or shutil.which("coredns")
-
-
-@pytest.mark.skipif(not COREDNS, reason="coredns is not installed")
+@needs_coredns
 def test_grpc_of_coredns():
     """The plugin grpc of the real CoreDNS as the client."""
     with Tls("whoami", corefile=GRPC) as srv:
@@ -500,7 +498,7 @@ def test_grpc_of_coredns():
             }
         }
         """ % srv.port
-        front = Server(None, binary=COREDNS)
+        front = coredns(None)
         (front.dir / "ca.pem").write_bytes(srv.ca.pem())
         front.write(up)
         with front as f:

@@ -1,7 +1,7 @@
 """fairctl check, diff and bench."""
 import json
 import pytest
-from server import ROOT, Server, free_port
+from server import Server, free_port
 from test_fairctl_frame import run
 
 GOOD = """.:53 {

@@ -1,5 +1,5 @@
 """fairctl's frame: usage, status, JSON, completion, links; for every command of its table."""
-import json, os, pathlib, re, shutil, subprocess
+import os, pathlib, re, shutil, subprocess
 import pytest
 from server import BINARY, ROOT
 

@@ -1,10 +1,10 @@
 """fairctl top: from the metrics (CoreDNS's too) and from the status page, in a terminal and without one, with servers that are none."""
-import fcntl, json, os, pathlib, pty, select, signal, socket, struct, subprocess, termios, threading, time
+import fcntl, json, os, pty, select, signal, socket, struct, subprocess, termios, threading, time
 import dns.message, pytest
+from coredns import coredns, needs_coredns
 from server import ROOT, Server, free_port
 
 FAIRCTL = os.environ.get("FAIRCTL", str(ROOT / "build/fairctl"))
-COREDNS = pathlib.Path(os.environ.get("COREDNS", os.path.expanduser("~/go/bin/coredns")))
 COREFILE = ".:{port} {\n bind 127.0.0.1\n prometheus 127.0.0.1:{m}\n dashboard 127.0.0.1:{d} {\n  clients\n }\n cache 30\n whoami\n}\n"
 
 
@@ -42,10 +42,9 @@ def test_once_from_the_metrics():
         assert j["top"] is None and j["view"]["queries"]["total"] == 10 and 0.1 < j["view"]["seconds"] < 20 and not j["view"]["since_start"]
 
 
+@needs_coredns
 def test_coredns():
-    if not COREDNS.exists():
-        pytest.skip("CoreDNS is not installed")
-    s = Server(".:{port} {\n bind 127.0.0.1\n prometheus 127.0.0.1:{m}\n cache 30\n forward . 127.0.0.1:{gone}\n}\n", binary=str(COREDNS), m=free_port(), gone=free_port())
+    s = coredns(".:{port} {\n bind 127.0.0.1\n prometheus 127.0.0.1:{m}\n cache 30\n forward . 127.0.0.1:{gone}\n}\n", m=free_port(), gone=free_port())
     with s:
         s.udp(dns.message.make_query("a.test.", "A").to_wire(), timeout=10)
         got = top("--server", f"127.0.0.1:{s.names['m']}", "--interval", "200ms")

@@ -1,14 +1,13 @@
 """forward and grpc, seen from outside: encrypted ways to servers of others and to Python's, host names, a resolv.conf that changes, lies."""
-import os, pathlib, random, shutil, socket, struct, subprocess, threading, time, urllib.request
+import os, random, shutil, socket, struct, subprocess, threading, time
 import dns.edns, dns.flags, dns.message, dns.name, dns.rcode, dns.rdatatype
 import pytest
 from certs import Authority
-from server import Server, free_port
+from coredns import coredns, needs_coredns
+from server import Server, free_port, metric
 from upstream import Upstream, a_record, tls_server, wait_for
 
-COREDNS = shutil.which("coredns") or shutil.which("coredns", path=str(pathlib.Path.home() / "go/bin"))
 UNBOUND = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
-needs_coredns = pytest.mark.skipif(not COREDNS, reason="no coredns here")
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +31,6 @@ def reason(r):
             data = o.to_wire() if hasattr(o, "to_wire") else o.data
             return struct.unpack("!H", data[:2])[0], data[2:].decode()
     return None
-
-
-def metric(port, name, **labels):
-    total = 0.0
-    for line in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode().splitlines():
-        if line.startswith(name + "{") or line.startswith(name + " "):
-            if all(f'{k}="{v}"' in line for k, v in labels.items()):
-                total += float(line.rsplit(" ", 1)[1])
-    return total
 
 
 # ---- encrypted ways ----
@@ -145,27 +135,15 @@ def test_down_and_up_again(ca):
 
 
 @pytest.fixture(scope="module")
-def coredns(ca, tmp_path_factory):
-    """A CoreDNS that serves by TLS, HTTPS and gRPC, with TLS and without."""
+def peer(ca):
+    """A CoreDNS that serves by TLS, HTTPS and gRPC, with TLS and without: the port of each."""
     cert, key = ca.issue("dns.test")
     ports = {n: free_port() for n in ("dot", "doh", "grpc", "clear")}
     tls = f"    tls {cert} {key}\n"
     body = "    template IN A {\n        answer \"{{ .Name }} 60 IN A 192.0.2.9\"\n    }\n    template IN TXT {\n        rcode NXDOMAIN\n    }\n}\n"
-    text = "".join(f"{scheme}://.:{ports[n]} {{\n" + (tls if n != "clear" else "") + body
-                   for n, scheme in (("dot", "tls"), ("doh", "https"), ("grpc", "grpc"), ("clear", "grpc")))
-    path = tmp_path_factory.mktemp("coredns") / "Corefile"
-    path.write_text(text)
-    log = open(path.parent / "log", "wb")
-    p = subprocess.Popen([COREDNS, "-conf", str(path)], cwd=path.parent, stdout=log, stderr=subprocess.STDOUT)
-
-    def listens(port):
-        with socket.socket() as c:
-            return c.connect_ex(("127.0.0.1", port)) == 0
-    wait_for(lambda: all(listens(p) for p in ports.values()), 30)
-    yield ports
-    p.kill()
-    p.wait()
-    log.close()
+    with coredns("".join(f"{scheme}://.:{ports[n]} {{\n" + (tls if n != "clear" else "") + body
+                         for n, scheme in (("dot", "tls"), ("doh", "https"), ("grpc", "grpc"), ("clear", "grpc")))):
+        yield ports
 
 
 @needs_coredns
@@ -178,8 +156,8 @@ def coredns(ca, tmp_path_factory):
     "grpc . 127.0.0.1:{grpc} {\n tls {ca}\n tls_servername dns.test\n }",
     "grpc . 127.0.0.1:{clear}",
 ])
-def test_against_coredns(lines, coredns, ca):
-    with Server(".:{port} {\n" + lines + "\n}\n", ca=ca.ca, **coredns) as s:
+def test_against_coredns(lines, peer, ca):
+    with Server(".:{port} {\n" + lines + "\n}\n", ca=ca.ca, **peer) as s:
         wires = []
         for i in range(300):
             q = dns.message.make_query(f"n{i}.x.test", "A")
@@ -240,7 +218,7 @@ remote-control:
 
 
 @needs_coredns
-def test_https_errors(coredns, ca):
+def test_https_errors(peer, ca):
     """A way that answers, but not with DNS."""
     with Server("""
 .:{port} {
@@ -248,7 +226,7 @@ def test_https_errors(coredns, ca):
         tls {ca}
     }
 }
-""", ca=ca.ca, **coredns) as s:
+""", ca=ca.ca, **peer) as s:
         r = ask(s, "www.x.test")
         assert r.rcode() == dns.rcode.SERVFAIL and reason(r)[0] == 23
 

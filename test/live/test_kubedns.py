@@ -1,7 +1,7 @@
 """A server whose -conf is the folder that kube-dns's ConfigMap is mounted at: what it serves, changes of the mount, its probes, bad keys."""
-import json, os, pathlib, shutil, signal, subprocess, sys
+import json, os, pathlib, shutil, subprocess, sys
 import pytest
-from server import BINARY, Server
+from server import BINARY
 
 HERE = pathlib.Path(__file__).resolve().parent
 

@@ -1,5 +1,5 @@
 """The order of addresses, which cases do not look at: weights as they come and go, and networks that are preferred."""
-import collections, time
+import collections
 import dns.message, dns.rdatatype
 from server import Server
 

@@ -1,13 +1,12 @@
 """DNS over QUIC from outside: kdig and CoreDNS as clients, CoreDNS as a server, several shards, a reload, limits."""
-import os, pathlib, re, shutil, signal, socket, subprocess, time, urllib.request
+import os, re, shutil, socket, subprocess, time
 import pytest
-from server import Server, free_port
+from coredns import coredns, needs_coredns
+from server import Server, free_port, metric, metrics
 
 KDIG = shutil.which("kdig")
-COREDNS = next((p for p in (shutil.which("coredns"), os.path.expanduser("~/go/bin/coredns")) if p and os.access(p, os.X_OK)), None)
 kdig_needed = pytest.mark.skipif(not KDIG or "quic" not in subprocess.run([KDIG or "true", "-h"], capture_output=True, text=True).stdout,
                                  reason="kdig with +quic is not installed")
-coredns_needed = pytest.mark.skipif(not COREDNS, reason="CoreDNS is not installed")
 
 LISTENER = """quic://.:{port} {
     bind 127.0.0.1
@@ -53,15 +52,6 @@ def kdig(s, *args, timeout=10):
                           timeout=timeout)
 
 
-def metrics(s):
-    return urllib.request.urlopen(f"http://127.0.0.1:{s.port2}/metrics").read().decode()
-
-
-def metric(s, line):
-    found = re.search("^" + re.escape(line) + r" (\S+)$", metrics(s), re.M)
-    return float(found.group(1)) if found else 0.0
-
-
 @kdig_needed
 def test_kdig():
     with listener() as s:
@@ -71,9 +61,9 @@ def test_kdig():
         assert "Received 468 B" in out                  # kdig pads, so do we
         assert "Received 468 B" not in kdig(s, "+nopadding", "example.org", "A").stdout
         addr = f"quic://127.0.0.1:{s.port}"
-        assert metric(s, f'coredns_dns_quic_responses_total{{server="{addr}",status="0x0"}}') == 2
-        assert metric(s, f'coredns_dns_requests_total{{family="1",proto="udp",server="{addr}",type="A",view="",zone="."}}') == 2
-        assert metric(s, 'fairlead_quic_events_total{event="accepted"}') == 2
+        assert metric(s.port2, f'coredns_dns_quic_responses_total{{server="{addr}",status="0x0"}}') == 2
+        assert metric(s.port2, f'coredns_dns_requests_total{{family="1",proto="udp",server="{addr}",type="A",view="",zone="."}}') == 2
+        assert metric(s.port2, 'fairlead_quic_events_total{event="accepted"}') == 2
 
 
 @kdig_needed
@@ -98,15 +88,15 @@ def test_keepalive_is_an_error():
     with listener() as s:
         out = kdig(s, "+ednsopt=11:0000", "example.org")
         assert "status:" not in out.stdout
-        assert metric(s, f'coredns_dns_quic_responses_total{{server="quic://127.0.0.1:{s.port}",status="0x2"}}') >= 1
-        assert metric(s, 'fairlead_quic_events_total{event="protocol_error"}') >= 1
+        assert metric(s.port2, f'coredns_dns_quic_responses_total{{server="quic://127.0.0.1:{s.port}",status="0x2"}}') >= 1
+        assert metric(s.port2, 'fairlead_quic_events_total{event="protocol_error"}') >= 1
 
 
 @kdig_needed
 def test_dropped_queries_end_their_stream():
     with listener() as s:
         assert "status:" not in kdig(s, "+retry=0", "drop.test", "A").stdout
-        assert metric(s, f'coredns_dns_quic_responses_total{{server="quic://127.0.0.1:{s.port}",status="0x1"}}') >= 1
+        assert metric(s.port2, f'coredns_dns_quic_responses_total{{server="quic://127.0.0.1:{s.port}",status="0x1"}}') >= 1
 
 
 @kdig_needed
@@ -154,13 +144,6 @@ def test_garbage():
 
 # ---- CoreDNS as the client of ours ----
 
-def coredns(folder, corefile):
-    path = pathlib.Path(folder) / "Corefile.peer"
-    path.write_text(corefile)
-    log = open(pathlib.Path(folder) / "peer.log", "wb")
-    return subprocess.Popen([COREDNS, "-conf", str(path)], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-
-
 def ask(port, name, rtype="A", timeout=3.0):
     import dns.message, dns.query
     return dns.query.udp(dns.message.make_query(name, rtype), "127.0.0.1", port=port, timeout=timeout)
@@ -178,23 +161,18 @@ def until_answered(port, name, tries=60):
     raise AssertionError(f"no answer from port {port}")
 
 
-@coredns_needed
+@needs_coredns
 def test_coredns_asks_us():
     with listener() as s:
-        port = free_port()
-        peer = coredns(s.dir, f".:{port} {{\n bind 127.0.0.1\n forward . quic://127.0.0.1:{s.port} {{\n  tls {s.dir}/cert.pem\n"
-                              "  tls_servername dns.test\n }\n}\n")
-        try:
-            assert until_answered(port, "first.example.org").rcode() == 0
+        with coredns(f".:{{port}} {{\n bind 127.0.0.1\n forward . quic://127.0.0.1:{s.port} {{\n  tls {s.dir}/cert.pem\n"
+                     "  tls_servername dns.test\n }\n}\n") as peer:
+            assert until_answered(peer.port, "first.example.org").rcode() == 0
             for i in range(100):
-                r = ask(port, f"n{i}.example.org")
+                r = ask(peer.port, f"n{i}.example.org")
                 assert r.rcode() == 0 and r.additional
-            text = metrics(s)
+            text = metrics(s.port2)
             assert float(re.search(r'status="0x0"} (\S+)', text).group(1)) >= 101
             assert 'event="protocol_error"' not in text or 'event="protocol_error"} 0' in text
-        finally:
-            peer.kill()
-            peer.wait()
 
 
 # ---- ours as the client ----
@@ -216,7 +194,7 @@ def forwarder(peer, ca, name="dns.test", corefile=FORWARD, shards=1):
 
 
 def counted(s, name, to):
-    return metric(s, f'{name}{{proto="quic",proxy_name="forward",to="127.0.0.1:{to}"}}')
+    return metric(s.port2, f'{name}{{proto="quic",proxy_name="forward",to="127.0.0.1:{to}"}}')
 
 
 def test_we_ask_us():
@@ -264,20 +242,15 @@ def test_what_quic_cannot_carry():
         assert dns.query.tcp(q, "127.0.0.1", port=f.port, timeout=5).rcode() == 0      # edns-tcp-keepalive stays here
 
 
-@coredns_needed
+@needs_coredns
 def test_we_ask_coredns(tmp_path):
     certificate(tmp_path)
-    port = free_port()
-    peer = coredns(tmp_path, f"quic://.:{port} {{\n bind 127.0.0.1\n tls {tmp_path}/cert.pem {tmp_path}/key.pem\n whoami\n}}\n")
-    try:
-        with forwarder(port, tmp_path / "cert.pem") as f:
+    with coredns("quic://.:{port} {\n bind 127.0.0.1\n tls {cert}/cert.pem {cert}/key.pem\n whoami\n}\n", cert=tmp_path) as peer:
+        with forwarder(peer.port, tmp_path / "cert.pem") as f:
             until_answered(f.port, "first.example.org")
             for i in range(100):
                 r = ask(f.port, f"n{i}.example.org")
                 assert r.rcode() == 0 and r.additional
-    finally:
-        peer.kill()
-        peer.wait()
 
 
 @kdig_needed
@@ -343,7 +316,7 @@ def test_max_connections():
                 f = stack.enter_context(forwarder(s.port, s.dir / "cert.pem"))
                 assert ask(f.port, "example.org").rcode() == 0
             assert "status:" not in kdig(s, "+retry=0", "example.org").stdout
-            assert metric(s, 'fairlead_quic_events_total{event="refused"}') >= 1
+            assert metric(s.port2, 'fairlead_quic_events_total{event="refused"}') >= 1
         end = time.monotonic() + 20                     # their connections end when they are idle, at the latest
         while "status: NOERROR" not in kdig(s, "+retry=0", "example.org").stdout:
             assert time.monotonic() < end
@@ -417,7 +390,7 @@ def test_a_server_that_fails_is_probed():
         s.out.close()
         failures = f'coredns_proxy_healthcheck_failures_total{{proxy_name="forward",to="127.0.0.1:{s.port}"}}'
         end = time.monotonic() + 30
-        while metric(f, failures) < 3:
+        while metric(f.port2, failures) < 3:
             ask(f.port, "b.example.org", timeout=10)
             assert time.monotonic() < end
         s.start()

@@ -2,8 +2,8 @@
 import shutil, socket, ssl, subprocess, threading, time
 import dns.flags, dns.message, dns.rcode, dns.rdatatype
 import pytest
-from server import Server
-from tlstools import Authority, connect, context, frame, framed, put
+from server import Server, frame, metric
+from tlstools import Authority, connect, context, framed, put
 
 COREFILE = """tls://.:{port} {
     tls {dir}/srv.pem {dir}/srv.key OPTIONS
@@ -35,9 +35,7 @@ class Tls(Server):
         return context(self.ca.pem(), **kw)
 
     def metric(self, name):
-        import urllib.request
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.port2}/metrics", timeout=10).read().decode()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+        return metric(self.port2, name)
 
     def wait_metric(self, name, least=0, most=float("inf"), timeout=15):
         end = time.time() + timeout
@@ -152,7 +150,7 @@ def test_slow_clients():
         ask(idle)
         assert all([closed(mute), closed(half), closed(begun), closed(idle)])
         srv.wait_metric('fairlead_tcp_connections_closed_total{reason="timeout"}', 4)
-        srv.wait_metric("fairlead_tcp_connections ", most=0)
+        srv.wait_metric("fairlead_tcp_connections", most=0)
         for s in (mute, half, begun, idle):
             s.close()
 

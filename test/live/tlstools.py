@@ -70,19 +70,5 @@ def connect(port, ctx, timeout=10, **kw):
         raise
 
 
-def take(s, n):
-    b = b""
-    while len(b) < n:
-        got = s.recv(n - len(b))
-        if not got:
-            raise EOFError
-        b += got
-    return b
-
-
-def frame(s):
-    return take(s, int.from_bytes(take(s, 2), "big"))
-
-
 def framed(*messages):
     return b"".join(len(m).to_bytes(2, "big") + m for m in messages)
