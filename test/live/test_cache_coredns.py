@@ -1,12 +1,13 @@
 """serve_stale, its policy and prefetch beside CoreDNS: the same questions at the same time to both, whose upstreams change their minds alike.
 Answers, TTLs and how often the upstream was asked must be the same. What differs on purpose is not asked (doc/compat.md)."""
-import socket, threading, time
+import threading, time
 
-import dns.exception, dns.flags, dns.message, dns.query, dns.rrset
+import dns.flags, dns.message, dns.query, dns.rrset
 import pytest
 
 from coredns import COREDNS, needs_coredns
-from server import BINARY, Server, free_port
+from server import BINARY, Server
+from upstream import Upstream
 
 COREFILE = """.:{port} {
     bind 127.0.0.1
@@ -23,54 +24,22 @@ COREFILE = """.:{port} {
 CODES = {"nx": 3, "nosoa": 3, "servfail": 2, "refused": 5}
 
 
-class Upstream:
-    """Both transports: CoreDNS refreshes over TCP."""
+class Fickle(Upstream):
+    """Answers as rules say, which change: name → (kind, ttl, data)."""
 
     def __init__(self):
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.port, self.seen, self.rules = free_port(), 0, {}
-        self.udp.bind(("127.0.0.1", self.port))
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
-        for fn in (self.serve_udp, self.serve_tcp):
-            threading.Thread(target=fn, daemon=True).start()
+        self.rules = {}
+        super().__init__(self.reply)
 
-    def reply(self, wire):
-        q = dns.message.from_wire(wire)
+    def reply(self, q, wire, peer):
         r, name = dns.message.make_response(q), q.question[0].name
         kind, ttl, data = self.rules.get(name.to_text(), ("refused", 0, ""))
-        self.seen += 1
         r.set_rcode(CODES.get(kind, 0))
         if kind in ("A", "CNAME"):
             r.answer.append(dns.rrset.from_text(name, ttl, "IN", kind, data))
         elif kind in ("nx", "nodata"):
             r.authority.append(dns.rrset.from_text("test.", ttl, "IN", "SOA", f"ns.test. a.test. 1 2 3 4 {ttl}"))
         return r.to_wire()
-
-    def serve_udp(self):
-        try:
-            while True:
-                data, peer = self.udp.recvfrom(4096)
-                self.udp.sendto(self.reply(data), peer)
-        except (OSError, dns.exception.DNSException):
-            pass
-
-    def serve_tcp(self):
-        try:
-            while True:
-                conn, _ = self.tcp.accept()
-                threading.Thread(target=self.serve_conn, args=(conn,), daemon=True).start()
-        except OSError:
-            pass
-
-    def serve_conn(self, conn):
-        with conn:
-            while len(head := conn.recv(2, socket.MSG_WAITALL)) == 2:
-                reply = self.reply(conn.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL))
-                conn.sendall(len(reply).to_bytes(2, "big") + reply)
-
-    def close(self):
-        self.udp.close()
-        self.tcp.close()
 
 
 # A text is a question; a number a pause; (name, kind, ttl, data) what the upstream says from now on.
@@ -101,8 +70,7 @@ def ask(port, name):
 
 
 def play(binary, options, steps, out, start):
-    up = Upstream()
-    with Server(COREFILE, binary=binary, up=up.port, options=options, env={"GOMAXPROCS": "1"}) as s:
+    with Fickle() as up, Server(COREFILE, binary=binary, up=up.port, options=options, env={"GOMAXPROCS": "1"}) as s:
         start.wait(30)
         for step in steps:
             if isinstance(step, tuple):
@@ -110,10 +78,9 @@ def play(binary, options, steps, out, start):
             elif isinstance(step, str):
                 reply = ask(s.port, step)
                 time.sleep(0.1)                 # what goes on beside it
-                out.append((step, reply, up.seen))
+                out.append((step, reply, len(up.seen)))
             else:
                 time.sleep(step)
-    up.close()
 
 
 @needs_coredns
