@@ -130,27 +130,7 @@ static void as_expr_says(void **state)
 
 /* ---- bounds ---- */
 
-static char *repeated(const char *head, const char *part, const char *tail, unsigned n)
-{
-	char *to;
-	size_t size;
-	FILE *f = open_memstream(&to, &size);
-	fputs(head, f);
-	while (n--)
-		fputs(part, f);
-	fputs(tail, f);
-	fclose(f);
-	return to;
-}
-
-static void expect(const char *head, const char *part, const char *tail, unsigned n, const char *want)
-{
-	char *text = repeated(head, part, tail, n), *got = made_of(fl_str(text));
-	if (!strstr(got, want))
-		fail_msg("%.60s…: want %s, got %.200s", text, want, got);
-	free(text);
-	free(got);
-}
+#define expect(...) check_repeated(made_of, __VA_ARGS__)
 
 static void bounds(void **state)
 {

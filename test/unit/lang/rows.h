@@ -48,3 +48,21 @@ static void check_rows(const char *path, char *(*made_of)(struct fl_str text), c
 	assert_true(rows > more_than);
 	assert_int_equal(wrong, 0);
 }
+
+/* A text of n parts between head and tail: what comes of it must have `want` in it. */
+static void check_repeated(char *(*made_of)(struct fl_str text), const char *head, const char *part, const char *tail, unsigned n, const char *want)
+{
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	fputs(head, f);
+	while (n--)
+		fputs(part, f);
+	fputs(tail, f);
+	fclose(f);
+	char *got = made_of(fl_str(text));
+	if (!strstr(got, want))
+		fail_msg("%.60s…: want %s, got %.200s", text, want, got);
+	free(text);
+	free(got);
+}
