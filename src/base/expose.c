@@ -1,6 +1,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/metric_int.h"
+#include "base/sink.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,12 +9,6 @@
 
 /* One printed line, or one histogram. */
 struct series { const struct fl_grid *g; unsigned index; };
-struct out {
-	void (*write)(void *arg, const char *p, size_t n);
-	void *arg;
-	size_t n;
-	char buf[4096];
-};
 
 static struct { void (*fn)(void *arg); void *arg; } *hooks;
 static size_t nhooks;
@@ -80,75 +75,53 @@ size_t fl_metric_float(char to[32], double v)
 
 /* ---- text ---- */
 
-static void flush(struct out *o)
-{
-	if (o->n)
-		o->write(o->arg, o->buf, o->n);
-	o->n = 0;
-}
-
-static void put(struct out *o, const char *p, size_t n)
-{
-	while (n) {
-		if (o->n == sizeof o->buf)
-			flush(o);
-		size_t part = sizeof o->buf - o->n < n ? sizeof o->buf - o->n : n;
-		memcpy(o->buf + o->n, p, part);
-		o->n += part;
-		p += part;
-		n -= part;
-	}
-}
-
-static void puts_out(struct out *o, const char *z) { put(o, z, strlen(z)); }
-
-static void put_escaped(struct out *o, const char *z, bool quotes)
+static void put_escaped(struct fl_sink *o, const char *z, bool quotes)
 {
 	for (; *z; z++) {
 		if (*z == '\\')
-			put(o, "\\\\", 2);
+			fl_sink_put(o, "\\\\", 2);
 		else if (*z == '\n')
-			put(o, "\\n", 2);
+			fl_sink_put(o, "\\n", 2);
 		else if (*z == '"' && quotes)
-			put(o, "\\\"", 2);
+			fl_sink_put(o, "\\\"", 2);
 		else
-			put(o, z, 1);
+			fl_sink_put(o, z, 1);
 	}
 }
 
-static void put_float(struct out *o, double v)
+static void put_float(struct fl_sink *o, double v)
 {
 	char text[32];
-	put(o, text, fl_metric_float(text, v));
+	fl_sink_put(o, text, fl_metric_float(text, v));
 }
 
 /* le: a bucket's bound, NULL for other lines. */
-static void line(struct out *o, const struct series *s, const char *suffix, const double *le, double v)
+static void line(struct fl_sink *o, const struct series *s, const char *suffix, const double *le, double v)
 {
 	const struct fl_metric *m = s->g->m;
-	puts_out(o, m->def->name);
-	puts_out(o, suffix);
+	fl_sink_text(o, m->def->name);
+	fl_sink_text(o, suffix);
 	const char *sep = "{";
 	for (unsigned k = 0; k < m->nlabels; k++) {
-		puts_out(o, sep);
-		puts_out(o, m->def->labels[m->order[k]]);
-		puts_out(o, "=\"");
+		fl_sink_text(o, sep);
+		fl_sink_text(o, m->def->labels[m->order[k]]);
+		fl_sink_text(o, "=\"");
 		put_escaped(o, fl_grid_label(s->g, s->index, m->order[k]), true);
-		puts_out(o, "\"");
+		fl_sink_text(o, "\"");
 		sep = ",";
 	}
 	if (le) {
-		puts_out(o, sep);
-		puts_out(o, "le=\"");
+		fl_sink_text(o, sep);
+		fl_sink_text(o, "le=\"");
 		put_float(o, *le);
-		puts_out(o, "\"");
+		fl_sink_text(o, "\"");
 	}
-	puts_out(o, m->nlabels || le ? "} " : " ");
+	fl_sink_text(o, m->nlabels || le ? "} " : " ");
 	put_float(o, v);
-	puts_out(o, "\n");
+	fl_sink_text(o, "\n");
 }
 
-static void histogram(struct out *o, const struct series *s)
+static void histogram(struct fl_sink *o, const struct series *s)
 {
 	const struct fl_metric_def *d = s->g->m->def;
 	uint64_t n = 0;
@@ -190,7 +163,7 @@ static int by_labels(const void *pa, const void *pb)
 	return 0;
 }
 
-static void family(struct out *o, struct fl_metric *m)
+static void family(struct fl_sink *o, struct fl_metric *m)
 {
 	static const char *const kinds[] = { "counter", "gauge", "histogram" };
 	struct series *all = NULL;
@@ -211,15 +184,15 @@ static void family(struct out *o, struct fl_metric *m)
 	}
 	if (n) {
 		qsort(all, n, sizeof *all, by_labels);
-		puts_out(o, "# HELP ");
-		puts_out(o, m->def->name);
-		puts_out(o, " ");
+		fl_sink_text(o, "# HELP ");
+		fl_sink_text(o, m->def->name);
+		fl_sink_text(o, " ");
 		put_escaped(o, m->def->help, false);
-		puts_out(o, "\n# TYPE ");
-		puts_out(o, m->def->name);
-		puts_out(o, " ");
-		puts_out(o, kinds[m->def->kind]);
-		puts_out(o, "\n");
+		fl_sink_text(o, "\n# TYPE ");
+		fl_sink_text(o, m->def->name);
+		fl_sink_text(o, " ");
+		fl_sink_text(o, kinds[m->def->kind]);
+		fl_sink_text(o, "\n");
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (m->def->kind == FL_HISTOGRAM)
@@ -240,7 +213,7 @@ static bool wanted(const struct fl_metric *m, const struct fl_str *names, size_t
 
 static void expose(const struct fl_str *names, size_t n, bool all, void (*write)(void *arg, const char *p, size_t n), void *arg)
 {
-	struct out o;
+	struct fl_sink o;
 	o.write = write;
 	o.arg = arg;
 	o.n = 0;
@@ -249,7 +222,7 @@ static void expose(const struct fl_str *names, size_t n, bool all, void (*write)
 	for (struct fl_metric *m = fl_metric_all; m; m = m->next)
 		if (all || wanted(m, names, n))
 			family(&o, m);
-	flush(&o);
+	fl_sink_flush(&o);
 }
 
 void fl_metric_expose(void (*write)(void *arg, const char *p, size_t n), void *arg) { expose(NULL, 0, true, write, arg); }
