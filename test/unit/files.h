@@ -30,7 +30,7 @@ static inline void need_inotify(void)
 {
 	int fd = inotify_init1(IN_CLOEXEC);
 	if (fd < 0) {
-		print_message("no inotify instance is left (fs.inotify.max_user_instances): skipped\n");
+		print_message("# no inotify instance is left (fs.inotify.max_user_instances): skipped\n");
 		skip();
 	}
 	close(fd);

@@ -1,6 +1,7 @@
 #include "../files.h"
 #include <stdlib.h>
 #include <errno.h>
+#include "base/log.h"
 #include "kube/config.h"
 
 static char dir[64];
@@ -274,9 +275,12 @@ static void test_read_file(void **state)
 	free(text);
 }
 
+static void no_log(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
+
 static int make_dir(void **state)
 {
 	(void)state;
+	fl_log_capture(no_log, NULL);
 	strcpy(dir, "/tmp/fl-config-XXXXXX");
 	return mkdtemp(dir) ? 0 : -1;
 }

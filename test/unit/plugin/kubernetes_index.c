@@ -220,7 +220,7 @@ static void test_under_fire(void **state)
 	struct fl_rng r;
 	struct fl_store_wants wants = { .kind = { [FL_KIND_SERVICE] = true, [FL_KIND_SLICE] = true, [FL_KIND_NAMESPACE] = true } };
 	fl_rng_init(&r, 0);
-	print_message("rng %016lx %016lx\n", r.s[0], r.s[1]);
+	print_message("# rng %016lx %016lx\n", r.s[0], r.s[1]);
 	store = fl_store_create(&wants);
 	idx = fl_k8s_index_create(store, &(struct fl_k8s_how){ .ttl = 30, .reverse = true });
 	struct fl_meta_in ns = { .name = FL_STR("ns") };

@@ -52,7 +52,7 @@ static void test_rows(void **state)
 		unsigned want = 0;
 		while (want < 3 && r->ip[want])
 			want++;
-		print_message("%s\n", r->what);
+		print_message("# %s\n", r->what);
 		assert_true(fl_str_is(in.type, r->type_out));
 		assert_int_equal(in.ncluster_ip, want);
 		for (unsigned k = 0; k < want; k++)

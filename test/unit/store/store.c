@@ -340,7 +340,7 @@ static void test_room(void **state)
 	fill(s, 10000, 10);
 	fl_store_flush(s);
 	size_t heap = mallinfo2().uordblks - before, bytes = fl_store_bytes(s);
-	print_message("10000 services, 100000 endpoints: %zu bytes, of heap %zu\n", bytes, heap);
+	print_message("# 10000 services, 100000 endpoints: %zu bytes, of heap %zu\n", bytes, heap);
 	assert_true(bytes < 5500000);
 	assert_true(heap < 6000000);
 	assert_int_equal(e.added, 20000);
