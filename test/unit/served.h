@@ -1,11 +1,6 @@
 /* served: a server on the test's own thread under the virtual clock, its log kept quiet, and clients of it on loopback. */
 #pragma once
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
+#include "loopback.h"
 #include <stdio.h>
 #include "base/log.h"
 #include "dns/gen.h"
@@ -31,7 +26,7 @@ static inline void no_log(void *arg, const char *line, size_t n) { (void)arg, (v
 static inline uint16_t server_port(void)
 {
 	uint16_t port = fl_free_port();
-	server_at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	server_at = loopback(port);
 	return port;
 }
 

@@ -1,9 +1,5 @@
 /* The HTTP client against servers that run on threads of this program: plain, TLS, HTTP/2 by nghttp2, and what they do wrong. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../loopback.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -127,13 +123,7 @@ static void *run_server(void *arg)
 
 static void start(struct server *s)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof a;
-	s->fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(s->fd, (struct sockaddr *)&a, n), 0);
-	assert_int_equal(listen(s->fd, 8), 0);
-	assert_int_equal(getsockname(s->fd, (struct sockaddr *)&a, &n), 0);
-	s->port = ntohs(a.sin_port);
+	s->fd = listening(&s->port);
 	assert_int_equal(pthread_create(&s->thread, NULL, run_server, s), 0);
 }
 

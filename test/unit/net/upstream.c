@@ -1,4 +1,5 @@
 /* Questions to a server on loopback, under a virtual clock; the server answers as each test says. */
+#include "../loopback.h"
 #include "asked.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -14,33 +15,13 @@ static int udp = -1, tcp = -1;
 static uint16_t port;
 static struct asked *ask;
 
-static int bound(int type)
-{
-	int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0), one = 1;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
-	socklen_t len = sizeof sa;
-	if (bind(fd, (struct sockaddr *)&sa, sizeof sa)) {
-		close(fd);
-		return -1;
-	}
-	getsockname(fd, (struct sockaddr *)&sa, &len);
-	port = ntohs(sa.sin_port);
-	return fd;
-}
-
 static int set_up(void **state)
 {
 	(void)state;
 	fl_clock_virtual(1000 * FL_SEC);
 	loop = fl_loop_create();
-	do {                            /* one port for both */
-		port = 0;
-		udp = bound(SOCK_DGRAM);
-		tcp = bound(SOCK_STREAM);
-	} while (tcp < 0 && !close(udp));
-	listen(tcp, 64);
-	const struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	port = bound_pair(&udp, &tcp, SOCK_NONBLOCK);
+	const struct sockaddr_in at = loopback(port);
 	open_upstream(loop, &at, (struct fl_up_conf){ 0 });
 	ask = calloc(ASKS, sizeof *ask);
 	return 0;

@@ -1,4 +1,5 @@
 /* Questions over TLS, HTTPS and gRPC, to servers on threads of this program that do it right, and wrong in every way. */
+#include "../loopback.h"
 #include "asked.h"
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
@@ -349,13 +350,7 @@ static void *run(void *arg)
 
 static void start_server(struct server *s)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof a;
-	s->fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(s->fd, (struct sockaddr *)&a, n), 0);
-	assert_int_equal(listen(s->fd, 64), 0);
-	getsockname(s->fd, (struct sockaddr *)&a, &n);
-	s->port = ntohs(a.sin_port);
+	s->fd = listening(&s->port);
 	if (s->pki) {
 		gnutls_certificate_allocate_credentials(&s->cred);
 		gnutls_certificate_set_x509_key_mem(s->cred, &s->pki->cert, &s->pki->key, GNUTLS_X509_FMT_PEM);
@@ -397,7 +392,7 @@ static void hung(struct fl_timer *t) { (void)t; fail_msg("no answer"); }
 static void open_world(const struct server *s, struct fl_up_conf c, const struct pki *trust)
 {
 	struct fl_err e;
-	const struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(s->port) };
+	const struct sockaddr_in at = loopback(s->port);
 	memset(&w, 0, sizeof w);
 	w.loop = fl_loop_create();
 	c.authority = c.authority ? c.authority : up_name;

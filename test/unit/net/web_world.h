@@ -1,18 +1,11 @@
 /* HTTP over real connections from loopback, plain and under the virtual clock: a service that echoes, and peers of it. Included by the
  * tests of both versions. */
 #pragma once
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <netinet/in.h>
+#include "../loopback.h"
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include "base/mem.h"
 #include "net/web_int.h"
 
@@ -63,12 +56,11 @@ static void listen_with(const struct fl_web_conf *conf)
 	loop = fl_loop_create();
 	fl_pool_init(&pool, 16 << 20);
 	tcp = fl_tcp_create(loop, &pool, &lim, &none);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-	at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof at;
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at) | listen(fd, 64), 0);
+	uint16_t port = 0;
+	int fd = bound(SOCK_STREAM | SOCK_NONBLOCK, &port), one = 1;
+	assert_int_equal(listen(fd, 64), 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	getsockname(fd, (struct sockaddr *)&at, &len);
+	at = loopback(port);
 	stats = (struct fl_web_stats){ 0 };
 	share.n = 0;
 	web = fl_web_create(loop, &ops, &stats);

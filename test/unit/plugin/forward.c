@@ -1,11 +1,6 @@
 /* forward and cache on two shards, with an upstream that answers in another order, tells lies first, and forgets some; while the
  * configuration is loaded anew again and again. Every answer must be that of its question. Runs under ASan and TSan too. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
+#include "../loopback.h"
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,6 +12,7 @@
 #include "dns/gen.h"
 #include "dns/server.h"
 #include "dns/stats.h"
+#include "net/udp.h"
 #include "wire/message.h"
 #include "wire/pack.h"
 
@@ -152,7 +148,7 @@ static void judge(struct client *c, const uint8_t *m, size_t n, const uint32_t *
 static void *client(void *arg)
 {
 	struct client *c = arg;
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	struct sockaddr_in sa = loopback(port);
 	struct fl_rng r;
 	fl_rng_init(&r, c->seed);
 	for (int round = 0; round < 60; round++) {
@@ -184,21 +180,6 @@ static void *client(void *arg)
 }
 
 /* ---- the server ---- */
-
-static int bound(int type, uint16_t *p)
-{
-	int fd = socket(AF_INET, type, 0), size = 1 << 20;
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(*p) };
-	socklen_t len = sizeof sa;
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof sa)) {
-		close(fd);
-		return -1;
-	}
-	getsockname(fd, (struct sockaddr *)&sa, &len);
-	*p = ntohs(sa.sin_port);
-	return fd;
-}
 
 static void quiet(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
 
@@ -243,13 +224,10 @@ static void test_load(void **state)
 	struct client c[2] = { { .zone = "udp.test", .seed = 1 }, { .zone = "tcp.test", .seed = 2 } };
 	pthread_t up;
 	(void)state;
-	do {
-		upstream_port = 0;
-		up_udp = bound(SOCK_DGRAM, &upstream_port);
-		up_tcp = bound(SOCK_STREAM, &upstream_port);
-	} while (up_tcp < 0 && !close(up_udp));
-	listen(up_tcp, 64);
-	close(bound(SOCK_STREAM, &port));
+	int size = 1 << 20;
+	upstream_port = bound_pair(&up_udp, &up_tcp, 0);
+	setsockopt(up_udp, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+	port = fl_free_port();
 	fl_log_capture(quiet, NULL);
 	loop = fl_loop_create();
 	struct fl_process p = { .port = "53", .shards = 2 };

@@ -1,5 +1,6 @@
 /* What goes to an upstream and what becomes of what it says, octet by octet; limits, and clients that leave. */
 #include "../exposed.h"
+#include "../loopback.h"
 #include "../served.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,23 +15,14 @@ static const char *const known[] = { "forward", NULL };
 static uint16_t up_port[2];
 static int up[2], client[8];
 
-static int bound(int type, uint16_t *p)
-{
-	int fd = socket(AF_INET, type | SOCK_NONBLOCK, 0);
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof sa;
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-	getsockname(fd, (struct sockaddr *)&sa, &len);
-	*p = ntohs(sa.sin_port);
-	return fd;
-}
-
 static int start(void **state)
 {
 	char text[300];
 	(void)state;
-	for (unsigned i = 0; i < 2; i++)
-		up[i] = bound(SOCK_DGRAM, &up_port[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		up_port[i] = 0;
+		up[i] = bound(SOCK_DGRAM | SOCK_NONBLOCK, &up_port[i]);
+	}
 	snprintf(text, sizeof text, ".:%u {\n forward rr.test 127.0.0.1:%u 127.0.0.1:%u {\n policy round_robin\n }\n"
 				    " forward . 127.0.0.1:%u {\n max_concurrent 2\n prefer_udp\n }\n}\n",
 		 server_port(), up_port[0], up_port[1], up_port[0]);
