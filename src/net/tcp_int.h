@@ -1,6 +1,7 @@
 /* tcp_int: what the files of the TCP server share. Private to net/.
  *
- *   tcp.c       accepts, counts, closes; frames; bytes out
+ *   tcp.c       accepts, counts, closes; frames
+ *   tcp_out.c   bytes out
  *   tcp_tls.c   what changes when a connection is sealed: its bytes go through a fl_tls_session on both ways */
 #pragma once
 #include "base/mem.h"
@@ -66,13 +67,19 @@ struct fl_tcp {
 static inline void fl_tcp_count(uint64_t *c, uint64_t by) { __atomic_store_n(c, *c + by, __ATOMIC_RELAXED); }
 
 /* tcp.c */
-int fl_tcp_push(struct fl_conn *c, const void *bytes, size_t n);        /* queues; 0, or -ENOBUFS: c is broken now */
 void fl_tcp_close(struct fl_conn *c);
 void fl_tcp_ready(struct fl_conn *c);           /* bytes may be read: tells the owner; closes it when that does not like it */
 bool fl_tcp_take(struct fl_conn *c, const uint8_t *bytes, size_t n);    /* of a raw connection; false: closed */
 bool fl_tcp_frames(struct fl_conn *c);          /* hands out what is whole; false: closed */
 bool fl_tcp_rests(const struct fl_conn *c);     /* nothing more is to be read now */
 uint8_t *fl_tcp_in(struct fl_conn *c, size_t *cap);     /* the buffer in use */
+void fl_tcp_interest(struct fl_conn *c);        /* tells the loop what c waits for */
+
+/* tcp_out.c */
+int fl_tcp_push(struct fl_conn *c, const void *bytes, size_t n);        /* queues; 0, or -ENOBUFS: c is broken now */
+bool fl_tcp_drain(struct fl_conn *c);           /* sends what is queued; false: closed */
+void fl_tcp_flush(struct fl_conn *c);           /* the same, and the peer has so long to take it */
+void fl_tcp_cut_off(struct fl_conn *c);         /* it leaves its answers unread, or there is no memory for them: closes */
 
 /* tcp_tls.c */
 int fl_tcp_seal(struct fl_conn *c);             /* 0 or -ENOMEM */
