@@ -34,7 +34,7 @@ static void link_last(struct fl_conn *c)
 
 /* ---- ends ---- */
 
-static void let_go(struct fl_conn *c)
+void fl_tcp_let_go(struct fl_conn *c)
 {
 	if (!c->open && !c->holds && !c->busy)
 		fl_pool_put(c->tcp->pool, c, CONN);
@@ -56,10 +56,11 @@ void fl_tcp_close(struct fl_conn *c)
 	struct fl_tcp_listener *li = c->li;
 	c->open = false;
 	fl_timer_clear(t->loop, &c->timer);
+	fl_tcp_pour(c);
 	if (c->tls)
 		fl_tcp_unseal(c, !c->blocked);
-	if (c->cork)
-		last_words(c);
+	last_words(c);
+	fl_later_clear(t->loop, &c->later);
 	fl_loop_del(t->loop, &c->io);
 	close(c->io.fd);
 	unlink_conn(c);
@@ -76,7 +77,7 @@ void fl_tcp_close(struct fl_conn *c)
 	c->holds++;
 	c->ops->closed(c);
 	c->holds--;
-	let_go(c);
+	fl_tcp_let_go(c);
 	if (li->share)
 		__atomic_sub_fetch(&li->share->n, 1, __ATOMIC_RELAXED);
 	if (!--li->conns && !li->io.on && li->on_gone)
@@ -91,14 +92,13 @@ static bool ending(const struct fl_conn *c)
 
 static void settle(struct fl_conn *c)
 {
-	if (c->open && ending(c) && !c->holds && !c->unsent && !c->busy)
+	if (c->open && ending(c) && !c->holds && !fl_conn_unsent(c) && !c->busy)
 		fl_tcp_close(c);          /* lets it go, too */
 	else
-		let_go(c);
+		fl_tcp_let_go(c);
 }
 
 void fl_conn_hold(struct fl_conn *c) { c->holds++; }
-size_t fl_conn_unsent(const struct fl_conn *c) { return c->unsent; }
 
 void fl_conn_reset(struct fl_conn *c)
 {
@@ -230,16 +230,25 @@ static void go_on(struct fl_conn *c)
 		fl_tcp_sealed_read(c);
 }
 
-/* Where each event of a connection ends, with everything that it wrote. */
-static void leave(struct fl_conn *c)
+void fl_tcp_leave(struct fl_conn *c)
 {
-	if (c->open && c->broken)
+	fl_later_clear(c->tcp->loop, &c->later);
+	if (c->open && (fl_tcp_pour(c) || c->broken))
 		fl_tcp_cut_off(c);
 	fl_tcp_flush(c);
 	if (c->open)
 		fl_tcp_interest(c);
 	c->busy = false;
 	settle(c);
+}
+
+/* The turn of the loop ends in which something was written outside of its events. */
+static bool turned(struct fl_later *d)
+{
+	struct fl_conn *c = (struct fl_conn *)((char *)d - offsetof(struct fl_conn, later));
+	c->busy = true;
+	fl_tcp_leave(c);
+	return false;
 }
 
 static void conn_event(struct fl_io *io, uint32_t events)
@@ -259,7 +268,7 @@ static void conn_event(struct fl_io *io, uint32_t events)
 		fl_tcp_close(c);
 	else if (c->open && (events & EPOLLIN))
 		read_some(c);
-	leave(c);
+	fl_tcp_leave(c);
 }
 
 void fl_conn_put(struct fl_conn *c)
@@ -268,7 +277,7 @@ void fl_conn_put(struct fl_conn *c)
 	if (c->open && c->resting && !c->busy && !fl_tcp_rests(c)) {    /* room again */
 		c->busy = true;
 		go_on(c);
-		leave(c);
+		fl_tcp_leave(c);
 		return;
 	}
 	settle(c);
@@ -291,7 +300,7 @@ void fl_conn_pause(struct fl_conn *c, bool on)
 	c->busy = true;
 	if (!on)
 		go_on(c);
-	leave(c);
+	fl_tcp_leave(c);
 }
 
 void fl_conn_until(struct fl_conn *c, uint64_t at_ns)
@@ -317,7 +326,7 @@ static void timed_out(struct fl_timer *t)
 	if (!c->blocked && !c->shaking && c->ops->due) {
 		c->busy = true;
 		if (c->ops->due(c) || !c->open) {
-			leave(c);
+			fl_tcp_leave(c);
 			return;
 		}
 		c->busy = false;
@@ -399,8 +408,10 @@ static void buffers(struct fl_tcp *t, bool sealed)
 {
 	if (!t->plain)
 		t->plain = fl_xalloc(FL_TCP_PLAIN);
-	if (sealed && !t->cipher)
+	if (sealed && !t->cipher) {
 		t->cipher = fl_xalloc(FL_TCP_CIPHER);
+		t->gather = fl_xalloc(FL_TCP_GATHER);
+	}
 }
 
 static bool begin(struct fl_conn *c)
@@ -428,7 +439,7 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 	c->tcp = t;
 	c->li = li;
 	c->ops = li->ops ? li->ops : &t->ops;
-	c->cork = li->tls || c->ops->bytes;
+	c->later.fn = turned;
 	c->events = EPOLLIN;
 	address(c, peer);
 	if (fl_loop_add(t->loop, &c->io, EPOLLIN)) {
@@ -447,12 +458,12 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 		__atomic_add_fetch(&li->share->n, 1, __ATOMIC_RELAXED);
 	count(&t->stats.accepted, 1);
 	arm(c, li->read_ns);
-	if (!c->cork)
+	if (!li->tls && !c->ops->bytes)
 		return;
 	c->busy = true;
 	if (!begin(c))
 		fl_tcp_close(c);
-	leave(c);
+	fl_tcp_leave(c);
 }
 
 static void accept_some(struct fl_io *io, uint32_t events)
@@ -488,7 +499,7 @@ void fl_tcp_unlisten(struct fl_tcp_listener *li)
 		next = c->next;
 		if (c->li == li && c->ops->bye && !c->shaking && !c->busy)
 			c->ops->bye(c);         /* and it may be gone */
-		else if (c->li == li && !c->holds && !c->unsent && !c->busy)
+		else if (c->li == li && !c->holds && !fl_conn_unsent(c) && !c->busy)
 			fl_tcp_close(c);
 	}
 	if (!--li->conns && li->on_gone)
@@ -511,6 +522,7 @@ void fl_tcp_destroy(struct fl_tcp *t)
 	while (t->first)
 		fl_tcp_close(t->first);
 	free(t->cipher);
+	free(t->gather);
 	free(t->plain);
 	free(t);
 }

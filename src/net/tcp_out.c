@@ -2,7 +2,6 @@
 #include "net/tcp_int.h"
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 enum { FLUSH_AT = 64 * 1024 };
 
@@ -93,35 +92,73 @@ void fl_tcp_flush(struct fl_conn *c)
 		wait_for_room(c);
 }
 
+/* What was written leaves where the event ends; outside of one, with all that the turn of the loop brings; much of it at once. ret: whether
+ * it could be kept. c may be gone. */
+static void written(struct fl_conn *c, int ret)
+{
+	bool busy = c->busy;
+	c->busy = true;
+	if (ret)
+		fl_tcp_cut_off(c);
+	else if (c->unsent >= FLUSH_AT)
+		fl_tcp_flush(c);
+	c->busy = busy;
+	if (!c->open)
+		fl_tcp_let_go(c);
+	else if (!busy)
+		fl_loop_later(c->tcp->loop, &c->later);
+}
+
+static int put(struct fl_conn *c, const void *bytes, size_t n)
+{
+	return c->tls ? fl_tls_session_write(c->tls, bytes, n) : fl_tcp_push(c, bytes, n);
+}
+
 void fl_conn_write(struct fl_conn *c, const void *bytes, size_t n)
 {
 	if (!c->open)
 		return;
-	if (c->tls ? fl_tls_session_write(c->tls, bytes, n) : fl_tcp_push(c, bytes, n)) {
-		fl_tcp_cut_off(c);
-		return;
-	}
-	if (!c->busy || c->unsent >= FLUSH_AT)
-		fl_tcp_flush(c);
+	written(c, put(c, bytes, n));
 }
 
-/* Head and message in one piece, so that they become one record. */
-static void send_sealed(struct fl_conn *c, const uint8_t head[2], const uint8_t *bytes, size_t n)
+/* ---- messages ---- */
+
+int fl_tcp_pour(struct fl_conn *c)
 {
-	memcpy(c->tcp->plain, head, 2);
-	fl_put_bytes(c->tcp->plain + 2, bytes, n);
-	fl_conn_write(c, c->tcp->plain, n + 2);
+	struct fl_tcp *t = c->tcp;
+	if (t->gatherer != c)
+		return 0;
+	size_t n = t->gathered;
+	t->gatherer = NULL;
+	t->gathered = 0;
+	if (put(c, t->gather, n))
+		c->broken = true;
+	return c->broken ? -ENOBUFS : 0;
 }
 
-static void queue(struct fl_conn *c, const uint8_t head[2], const uint8_t *bytes, size_t n, size_t skip)
+/* Messages of a sealed connection become one record, as far as they fit: it is the record that costs. false: not this one. */
+static bool gather(struct fl_conn *c, const uint8_t head[2], const uint8_t *bytes, size_t n)
 {
-	size_t from_head = skip < 2 ? 2 - skip : 0, from = skip > 2 ? skip - 2 : 0;
-	if (fl_tcp_push(c, head + 2 - from_head, from_head) || fl_tcp_push(c, bytes + from, n - from)) {
-		fl_tcp_cut_off(c);
-		return;
-	}
-	c->blocked = true;
-	wait_for_room(c);
+	struct fl_tcp *t = c->tcp;
+	if (n + 2 > FL_TCP_GATHER || (t->gatherer && t->gatherer != c && t->gatherer->busy))
+		return false;
+	if (t->gatherer && (t->gatherer != c || t->gathered + n + 2 > FL_TCP_GATHER))
+		fl_tcp_pour(t->gatherer);       /* what breaks there, its own end of event or turn sees */
+	t->gatherer = c;
+	memcpy(t->gather + t->gathered, head, 2);
+	fl_put_bytes(t->gather + t->gathered + 2, bytes, n);
+	t->gathered += n + 2;
+	return true;
+}
+
+/* Head and as much as fits beside it in one piece, so that a message is not two records where one would do. */
+static int seal(struct fl_conn *c, const uint8_t head[2], const uint8_t *bytes, size_t n)
+{
+	uint8_t piece[FL_TCP_GATHER];
+	size_t first = n < sizeof piece - 2 ? n : sizeof piece - 2;
+	memcpy(piece, head, 2);
+	fl_put_bytes(piece + 2, bytes, first);
+	return put(c, piece, first + 2) || (first < n && put(c, bytes + first, n - first)) ? -ENOBUFS : 0;
 }
 
 void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n)
@@ -129,24 +166,10 @@ void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n)
 	uint8_t head[2] = { (uint8_t)(n >> 8), (uint8_t)n };
 	if (!c->open)
 		return;
-	if (c->cork) {
-		send_sealed(c, head, bytes, n);
-		return;
-	}
-	ssize_t done = 0;
-	if (!c->out_first) {
-		struct iovec iov[2] = { { head, 2 }, { (void *)(uintptr_t)bytes, n } };
-		struct msghdr h = { .msg_iov = iov, .msg_iovlen = 2 };
-		do
-			done = sendmsg(c->io.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
-		while (done < 0 && errno == EINTR);
-		if (done < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-			fl_tcp_count(&c->tcp->stats.reset, 1);
-			fl_tcp_close(c);
-			return;
-		}
-		done = done < 0 ? 0 : done;
-	}
-	if ((size_t)done < n + 2)
-		queue(c, head, bytes, n, (size_t)done);
+	if (!c->tls)
+		written(c, fl_tcp_push(c, head, 2) || fl_tcp_push(c, bytes, n));
+	else
+		written(c, !gather(c, head, bytes, n) && (fl_tcp_pour(c) || seal(c, head, bytes, n)));
 }
+
+size_t fl_conn_unsent(const struct fl_conn *c) { return c->unsent + (c->tcp->gatherer == c ? c->tcp->gathered : 0); }

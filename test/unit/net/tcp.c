@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <netinet/in.h>
+#include <linux/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,11 +20,12 @@ static struct fl_tcp_listener li;
 static struct sockaddr_in at;
 static unsigned frames, closed, rooms;
 static struct fl_conn *last;
+static bool answering;         /* each frame, with itself */
 
 static void on_frame(struct fl_conn *c, const uint8_t *bytes, size_t n)
 {
-	(void)bytes;
-	(void)n;
+	if (answering)
+		fl_conn_send(c, bytes, n);
 	frames++;
 	last = c;
 }
@@ -46,6 +48,7 @@ static int set_up(void **state)
 	getsockname(fd, (struct sockaddr *)&at, &len);
 	li = (struct fl_tcp_listener){ .read_ns = 3 * FL_SEC, .write_ns = 5 * FL_SEC, .idle_ns = 10 * FL_SEC };
 	frames = closed = rooms = 0;
+	answering = false;
 	return fl_tcp_listen(tcp, &li, fd);
 }
 
@@ -133,6 +136,7 @@ static void test_room(void **state)
 	while (!fl_conn_unsent(last) && sent < 64u << 20) {
 		fl_conn_send(last, big, sizeof big);
 		sent += sizeof big + 2;
+		fl_loop_run_until_idle(loop);
 	}
 	assert_true(fl_conn_unsent(last) > 0);
 	while (!rooms) {
@@ -178,8 +182,33 @@ static void test_max_messages(void **state)
 	assert_int_equal(closed, 1);            /* one is still in work */
 	fl_conn_send(c, (const uint8_t *)"x", 1);
 	fl_conn_put(c);
+	fl_loop_run_until_idle(loop);
 	assert_int_equal(closed, 2);
 	close(two);
+}
+
+/* Answers leave with one segment: those of an event, and those of a turn. */
+static void test_one_segment(void **state)
+{
+	(void)state;
+	struct tcp_info info;
+	socklen_t len = sizeof info;
+	char in[16];
+	int fd = client(1);
+	answering = true;
+	assert_int_equal(write(fd, "\0\1a\0\1b\0\1c", 9), 9);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	assert_int_equal(info.tcpi_data_segs_in, 1);
+	assert_int_equal(recv(fd, in, sizeof in, MSG_DONTWAIT), 9);
+	assert_memory_equal(in, "\0\1a\0\1b\0\1c", 9);
+	fl_conn_send(last, (const uint8_t *)"d", 1);
+	fl_conn_send(last, (const uint8_t *)"e", 1);
+	fl_loop_run_until_idle(loop);
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	assert_int_equal(info.tcpi_data_segs_in, 2);
+	assert_int_equal(recv(fd, in, sizeof in, MSG_DONTWAIT), 6);
+	close(fd);
 }
 
 /* Who ended its own side still hears what it asked before. */
@@ -197,6 +226,7 @@ static void test_half_closed(void **state)
 	assert_int_equal(closed, 0);
 	fl_conn_send(c, (const uint8_t *)"x", 1);
 	fl_conn_put(c);
+	fl_loop_run_until_idle(loop);
 	assert_int_equal(closed, 1);
 	assert_int_equal(recv(fd, in, sizeof in, MSG_DONTWAIT), 3);
 	assert_true(is_closed(fd));
@@ -210,6 +240,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_clients, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_max_messages, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_one_segment, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_half_closed, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,6 +210,67 @@ static void raw(int fd, const void *bytes, size_t n)
 
 static uint8_t out[1 << 17], in[1 << 17];
 
+/* How many octets one record brings: the first of several messages tells. */
+static ssize_t record(struct peer *p)
+{
+	ssize_t n;
+	int tries = 0;
+	while ((n = gnutls_record_recv(p->s, in, sizeof in)) == GNUTLS_E_AGAIN && tries++ < 8)     /* a ticket comes first */
+		;
+	return n;
+}
+
+/* What is said in one event, or in one turn outside of them, is one record; in the order in which it was said. */
+static void test_one_record(void **state)
+{
+	struct peer p, other;
+	(void)state;
+	open_peer(&p);
+	open_peer(&other);
+	tell(&p, "\0\1a\0\1b\0\1c", 9);
+	assert_int_equal(record(&p), 9);
+	assert_memory_equal(in, "\0\1a\0\1b\0\1c", 9);
+	hold = true;
+	tell(&p, "\0\1d\0\1e", 6);
+	tell(&other, "\0\1f", 3);
+	tell(&p, "\0\1g", 3);
+	let_go();
+	let_go();
+	assert_int_equal(fl_conn_unsent(held[1].c), 6);
+	let_go();                               /* the other's, between */
+	let_go();
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(record(&p), 6);
+	assert_memory_equal(in, "\0\1d\0\1e", 6);
+	assert_int_equal(record(&p), 3);
+	assert_memory_equal(in, "\0\1g", 3);
+	assert_int_equal(record(&other), 3);
+	assert_memory_equal(in, "\0\1f", 3);
+	close_peer(&p);
+	close_peer(&other);
+}
+
+/* What gathered is not overtaken by what is too large to gather, and is said by one that closes. */
+static void test_gathered_first(void **state)
+{
+	struct peer p;
+	(void)state;
+	open_peer(&p);
+	hold = true;
+	tell(&p, "\0\1x", 3);
+	struct fl_conn *c = held[0].c;
+	fl_conn_send(c, (const uint8_t *)"a", 1);
+	fl_conn_send(c, out, 20000);
+	fl_conn_send(c, (const uint8_t *)"b", 1);
+	fl_conn_close(c);
+	assert_int_equal(closed, 1);
+	let_go();
+	assert_int_equal(hear(&p, in, sizeof in), 3 + 20002 + 3);
+	assert_memory_equal(in, "\0\1a\x4e\x20", 5);
+	assert_memory_equal(in + 20005, "\0\1b", 3);
+	close_peer(&p);
+}
+
 /* More in one record than may be in work: what rests within GnuTLS, and beyond it, comes when there is room. */
 static void test_rests(void **state)
 {
@@ -352,8 +413,10 @@ static void test_unread(void **state)
 	open_peer(&p);                          /* who reads too late */
 	tell(&p, "\0\1x", 3);
 	c = held[0].c;
-	while (!fl_conn_unsent(c))
+	while (!fl_conn_unsent(c)) {
 		fl_conn_send(c, out, 60000);
+		fl_loop_run_until_idle(loop);
+	}
 	fl_loop_advance(loop, 6 * FL_SEC);
 	assert_int_equal(closed, 2);
 	assert_int_equal(fl_tcp_stats(tcp).timed_out, 1);
@@ -416,7 +479,7 @@ static void test_new_certificate(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_rests), T(test_large), T(test_breaks_off), T(test_half_closed), T(test_time), T(test_unread),
-					    T(test_many_handshakes), T(test_new_certificate) };
+	const struct CMUnitTest tests[] = { T(test_one_record), T(test_gathered_first), T(test_rests), T(test_large), T(test_breaks_off),
+					    T(test_half_closed), T(test_time), T(test_unread), T(test_many_handshakes), T(test_new_certificate) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
