@@ -13,7 +13,7 @@ static uint64_t cap_of(int64_t cap) { return 256 * (uint64_t)(cap / 256 > 4 ? ca
 static size_t layout(struct cache_slab *s, uintptr_t at)
 {
 	size_t buckets = SHELVES * ((size_t)s->mask + 1), words = (size_t)SHELVES * s->nwords, n = 0;
-	s->bucket = (uint32_t *)(at + n);
+	s->bucket = (uint64_t *)(at + n);
 	n += buckets * sizeof *s->bucket;
 	s->used = (uint32_t *)(at + n);
 	s->head = s->used + words;
@@ -38,6 +38,7 @@ struct cache_slab *fl_cache_slab_create(const struct cache_slab_how *how)
 		return NULL;
 	memset(s, 0, sizeof *s);
 	s->stale_ns = how->stale_ns;
+	s->noted = how->noted;
 	uint64_t all = 0, buckets = 16;
 	for (unsigned i = 0; i < 2; i++) {
 		s->cap[i] = cap_of(how->cap[i]);
@@ -46,10 +47,10 @@ struct cache_slab *fl_cache_slab_create(const struct cache_slab_how *how)
 	}
 	uint64_t bytes = how->bytes ? how->bytes / SHELVES : all * ENTRY_BYTES;
 	/* A page of cells, and what stands of them in buckets, maps, ages and notes. */
-	uint64_t words = bytes / (PAGE + 32 * 16 + (how->noted ? 32 * sizeof *s->use : 0));
+	uint64_t words = bytes / (PAGE + 32 * 20 + (how->noted ? 32 * sizeof *s->use : 0));
 	s->nwords = (uint32_t)(words > WORDS_MIN ? words : WORDS_MIN);
 	s->ncells = s->nwords * 32;
-	while (buckets < (all < s->ncells ? all : s->ncells))
+	while (buckets * 3 / 2 < (all < s->ncells ? all : s->ncells))
 		buckets *= 2;
 	s->mask = (uint32_t)buckets - 1;
 	s->map_len = layout(s, 0);
@@ -126,8 +127,11 @@ static bool copy_out(struct cache_slab *s, const struct shelf *h, uint32_t c, ui
 /* The first cells of the entries of this hash, by kind; false: there is none, as far as can be seen. */
 static inline bool look(struct cache_slab *s, const struct shelf *h, uint64_t hash, uint32_t first[CACHE_KINDS], struct cache_found *f)
 {
-	uint32_t c = LOAD(bucket_of(s, hash));
+	uint64_t b = LOAD(bucket_of(s, hash));
+	uint32_t c = (uint32_t)b;
 	bool any = false;
+	if (!(b & sign_of(hash)))
+		return false;
 	memset(f->there, 0, sizeof f->there);   /* heads of what is not there are never looked at */
 	for (int i = 0; c && c <= s->ncells && i < STEPS_MAX; i++) {
 		const uint64_t *cell = cell_at(s, h, c);

@@ -23,7 +23,8 @@ struct cache_slab {
 	struct shelf shelf[SHELVES];
 	uint64_t cap[2], stale_ns;
 	uint32_t max[2], ncells, nwords, mask;  /* of a shelf: entries, cells, words of a map, buckets - 1 */
-	uint32_t *bucket;
+	uint64_t *bucket;               /* low half: the first entry; high half: a bit of the hash of each of its entries */
+	bool noted;
 	/* A bit a cell. Written under the shelf's number, but for visited, which readers set. dirty: the page was touched since it was given back,
 	 * in bit 0. */
 	uint32_t *used, *head, *visited, *dirty;
@@ -52,10 +53,13 @@ static inline void pause_cpu(void)
 
 static inline struct shelf *shelf_of(struct cache_slab *s, uint64_t hash) { return &s->shelf[hash % SHELVES]; }
 
-static inline uint32_t *bucket_of(struct cache_slab *s, uint64_t hash)
+static inline uint64_t *bucket_of(struct cache_slab *s, uint64_t hash)
 {
 	return s->bucket + (hash % SHELVES) * ((size_t)s->mask + 1) + (hash / SHELVES & s->mask);
 }
+
+/* Most of what is asked for and not there is seen in its bucket, without a look at the entries beside it. */
+static inline uint64_t sign_of(uint64_t hash) { return 1ull << (32 + (hash >> 59)); }
 
 static inline uint64_t *cell_at(struct cache_slab *s, const struct shelf *h, uint32_t c)
 {

@@ -89,19 +89,24 @@ static void age_end(struct cache_slab *s, struct shelf *h, uint32_t c, unsigned 
 	h->look[which] = h->look[which] == c ? a.newer : h->look[which];
 }
 
+/* Out of its bucket, whose bits are then those of who is left. */
+static void unhang(struct cache_slab *s, const struct shelf *h, uint32_t c)
+{
+	uint64_t *cell = cell_at(s, h, c), *bucket = bucket_of(s, cell[W_HASH]), signs = 0;
+	uint32_t after = next_entry(cell), first = (uint32_t)*bucket == c ? after : (uint32_t)*bucket;
+	for (uint32_t e = first; e; e = next_entry(cell_at(s, h, e))) {
+		uint64_t *it = cell_at(s, h, e);
+		if (next_entry(it) == c)
+			links(it, next_cell(it), after);
+		signs |= sign_of(it[W_HASH]);
+	}
+	STORE(bucket, signs | first);
+}
+
 static void drop(struct cache_slab *s, struct shelf *h, uint32_t c)
 {
-	uint64_t *cell = cell_at(s, h, c);
-	uint32_t *from = bucket_of(s, cell[W_HASH]), after = next_entry(cell);
 	unsigned which = is_denial(s, h, c);
-	if (*from == c) {
-		STORE(from, after);
-	} else {
-		uint64_t *prev = cell_at(s, h, *from);
-		while (next_entry(prev) != c)
-			prev = cell_at(s, h, next_entry(prev));
-		links(prev, next_cell(prev), after);
-	}
+	unhang(s, h, c);
 	set(s, s->head, h, c, false);
 	age_end(s, h, c, which);
 	for (uint32_t next; c; c = next) {
@@ -150,12 +155,30 @@ static uint32_t turn(struct cache_slab *s, struct shelf *h, unsigned which)
 	return c;
 }
 
+/* What the next evict() will want of memory comes meanwhile: heads of those that it looks at, and the place of the one at the hand, whose
+ * own head was brought by the call before. */
+static void prepare(struct cache_slab *s, struct shelf *h, unsigned which)
+{
+	uint32_t c = h->look[which];
+	for (int i = 0; c && i < LOOKS; i++) {
+		__builtin_prefetch(&cell_at(s, h, c)[1]);
+		c = age_of(s, h, c)->newer;
+	}
+	if (!(c = h->hand[which]))
+		return;
+	__builtin_prefetch(bucket_of(s, cell_at(s, h, c)[W_HASH]), 1);
+	c = age_of(s, h, c)->newer;
+	if (c)
+		__builtin_prefetch(cell_at(s, h, c), 1);
+}
+
 /* Makes room by one entry; there is one of this kind. */
 static void evict(struct cache_slab *s, struct shelf *h, unsigned which, uint64_t now, unsigned gone[2])
 {
 	uint32_t c = find_over(s, h, which, now);
 	gone[which]++;
 	drop(s, h, c ? c : turn(s, h, which));
+	prepare(s, h, which);
 }
 
 /* For room in octets: of the kind that has taken more of its part. */
@@ -166,13 +189,21 @@ static unsigned fuller(const struct cache_slab *s, const struct shelf *h)
 
 /* ---- storing ---- */
 
+static void forget_use(struct cache_use *u)
+{
+	if (!__atomic_load_n(&u->asked, __ATOMIC_RELAXED) && !__atomic_load_n(&u->refresh, __ATOMIC_RELAXED))
+		return;
+	__atomic_store_n(&u->asked, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&u->refresh, 0, __ATOMIC_RELAXED);
+}
+
 static void write_entry(struct cache_slab *s, struct shelf *h, const struct cache_entry *e)
 {
 	const uint64_t *from = (const uint64_t *)e;
-	uint32_t *bucket = bucket_of(s, e->hash), first = cell_take(s, h), c = first, entries = *bucket;
+	uint64_t *bucket = bucket_of(s, e->hash), before = *bucket;
+	uint32_t first = cell_take(s, h), c = first, entries = (uint32_t)before;
 	size_t words = (e->len + 7u) / 8;
 	unsigned which = fl_cache_kind_of(e) == CACHE_DENIAL;
-	struct cache_use *use = fl_cache_slab_use(s, e->hash, first);
 	for (size_t at = 0;;) {
 		uint64_t *cell = cell_at(s, h, c);
 		for (unsigned i = 1; i < CELL_WORDS && at < words; i++)
@@ -184,21 +215,20 @@ static void write_entry(struct cache_slab *s, struct shelf *h, const struct cach
 		entries = 0;
 		c = next;
 	}
-	if (__atomic_load_n(&use->asked, __ATOMIC_RELAXED) || __atomic_load_n(&use->refresh, __ATOMIC_RELAXED)) {
-		__atomic_store_n(&use->asked, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&use->refresh, 0, __ATOMIC_RELAXED);
-	}
+	if (s->noted)
+		forget_use(fl_cache_slab_use(s, e->hash, first));
 	__atomic_fetch_and(map_word(s, s->visited, h, first), ~map_bit(first), __ATOMIC_RELAXED);
 	age_begin(s, h, first, which);
 	set(s, s->head, h, first, true);
-	STORE(bucket, first);
+	STORE(bucket, (before & ~(uint64_t)UINT32_MAX) | sign_of(e->hash) | first);
 	STORE(&h->n[which], h->n[which] + 1);
 }
 
 /* The first cell of the entry of this hash and kind; 0: none. */
 static uint32_t have(struct cache_slab *s, const struct shelf *h, uint64_t hash, unsigned kind)
 {
-	for (uint32_t c = *bucket_of(s, hash); c; c = next_entry(cell_at(s, h, c))) {
+	uint64_t b = *bucket_of(s, hash);
+	for (uint32_t c = b & sign_of(hash) ? (uint32_t)b : 0; c; c = next_entry(cell_at(s, h, c))) {
 		struct cache_entry e = head_of(cell_at(s, h, c));
 		if (e.hash == hash && fl_cache_kind_of(&e) == kind)
 			return c;
