@@ -19,8 +19,6 @@ struct fl_up_net *fl_up_net_create(struct fl_loop *l, struct fl_pool *pool)
 	struct fl_up_net *n = fl_xalloc(sizeof *n);
 	*n = (struct fl_up_net){ .loop = l, .pool = pool, .buffer = fl_xalloc(UP_BUFFER), .random_at = UP_RANDOM,
 				 .slots = fl_xalloc(UP_READS * UP_SLOT) };
-	for (unsigned i = 0; i < UP_SENDS; i++)
-		n->out[i].msg_hdr = (struct msghdr){ .msg_iov = &n->out_iov[i], .msg_iovlen = 1 };
 	for (unsigned i = 0; i < UP_READS; i++) {
 		n->in_iov[i] = (struct iovec){ n->slots + i * UP_SLOT, UP_SLOT };
 		n->in[i].msg_hdr = (struct msghdr){ .msg_iov = &n->in_iov[i], .msg_iovlen = 1 };

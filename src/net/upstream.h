@@ -54,6 +54,7 @@ struct fl_up_ask {
 	/* upstream.c's own */
 	bool unsent, again;
 	uint16_t id;
+	uint32_t burst;         /* UDP: with whom it left; 0: alone */
 	struct fl_upstream *up;
 	struct fl_up_sock *sock;
 	struct fl_up_ask *next, **at;           /* in a bucket of the socket */

@@ -3,7 +3,7 @@
 #include "net/upstream.h"
 
 enum { UP_BUCKETS = FL_BLOCK / sizeof(void *), UP_BUFFER = 2 * 65536 + 2, UP_SOFT = 512, UP_HARD = 4096, UP_RANDOM = 256, UP_WORDS = 192,
-       UP_SENDS = 64, UP_READS = 8, UP_SLOT = 65536 + 64 };      /* odd in cache lines: slots do not share their places in a cache */
+       UP_SENDS = 64, UP_READS = 16, UP_SLOT = 65536 + 64 };      /* odd in cache lines: slots do not share their places in a cache */
 #define UP_SILENCE FL_SEC       /* on a connection with questions in flight: it may be dead */
 enum up_phase { UP_DIAL, UP_WRITE, UP_READ };
 
@@ -32,6 +32,9 @@ struct fl_up_net {
 	/* UDP: what one call sends, and where one reads to. The pages of a slot are there only when they are used. */
 	struct mmsghdr out[UP_SENDS], in[UP_READS];
 	struct iovec out_iov[UP_SENDS], in_iov[UP_READS];
+	struct fl_up_ask *order[UP_SENDS];      /* those of out_iov */
+	_Alignas(struct cmsghdr) uint8_t out_control[UP_SENDS][CMSG_SPACE(sizeof(uint16_t))];
+	uint32_t bursts;                /* messages of several questions so far */
 	uint8_t *slots;                 /* UP_READS of UP_SLOT */
 	struct up_told told;
 };
@@ -64,6 +67,7 @@ struct fl_upstream {
 	struct fl_up_stats stats;
 	const struct fl_up_way *way;    /* NULL: UDP or TCP, as asked */
 	void *own;                      /* of a way that has more than sockets */
+	bool singly;                    /* UDP: the kernel sends no bursts there */
 	struct fl_tls_past past;
 	struct fl_up_sock *udp;         /* the one that takes questions now */
 	struct fl_up_sock sock[FL_UP_SOCKETS], conn[FL_UP_CONNS];

@@ -1,12 +1,33 @@
 /* UDP to a server: connected sockets, so that the kernel drops what comes from elsewhere and says when nobody is there.
- * What is asked in a turn of the loop is sent at its end by one call (a fifth less CPU than a call each, doc/design/0045); replies are
- * read some at a time. */
+ * What is asked in a turn of the loop is sent at its end by one call, many questions to a message (doc/design/0045); replies are read some at
+ * a time. */
 #include "net/upstream_int.h"
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/udp.h>
 #include <sys/epoll.h>
 
-enum { ERRORS = 32, ROUNDS = 4, POLLED = 6 };     /* POLLED: sockets beside which one more is worth its place */
+enum { ERRORS = 32, ROUNDS = 4, POLLED = 6, BURST = 16, BURST_LEN = 512 };    /* POLLED: sockets beside which one more is worth its place */
+
+/* One that left with the same message as others. */
+static struct fl_up_ask *find_burst(struct fl_up_sock *s, uint32_t burst)
+{
+	for (unsigned i = 0; i < UP_BUCKETS; i++)
+		for (struct fl_up_ask *a = s->bucket[i]; a; a = a->next)
+			if (a->burst == burst && !a->unsent)
+				return a;
+	return NULL;
+}
+
+static void refuse(struct fl_up_sock *s, struct fl_up_ask *a, int ret)
+{
+	uint32_t burst = a->burst;
+	uint64_t serial = s->serial;
+	do {
+		fl_up_tell(s, UP_READ);
+		fl_up_finish(a, ret, NULL, 0);
+	} while (burst && s->serial == serial && s->io.fd >= 0 && (a = find_burst(s, burst)));
+}
 
 /* What an ICMP error or the kernel itself said: it quotes the datagram, and so the question that will have no answer. */
 static bool take_errors(struct fl_up_sock *s)
@@ -33,8 +54,7 @@ static bool take_errors(struct fl_up_sock *s)
 		struct fl_up_ask *a = n == 2 ? fl_up_find(s, (uint16_t)(quoted[0] << 8 | quoted[1])) : NULL;
 		if (!a || a->unsent)    /* its ID was another's before */
 			continue;
-		fl_up_tell(s, UP_READ);
-		fl_up_finish(a, -error, NULL, 0);
+		refuse(s, a, -error);
 	}
 	return any;
 }
@@ -74,13 +94,57 @@ static void ready(struct fl_io *io, uint32_t events)
 	}
 }
 
-/* The first that waits cannot be sent. */
-static void fail_first(struct fl_up_sock *s, int ret)
+/* Those that wait, the longest first: what is equally long, and one that is shorter, can leave as one message. */
+static unsigned line_up(struct fl_up_sock *s, unsigned most)
 {
-	struct fl_up_ask *a = s->unsent;
-	fl_up_tell(s, UP_WRITE);
-	fl_up_finish(a, ret, NULL, 0);
+	struct fl_up_ask **order = s->up->net->order;
+	unsigned n = 0;
+	for (struct fl_up_ask *a = s->unsent; a && n < UP_SENDS && n < most; a = a->qnext) {
+		unsigned at = n++;
+		for (; !s->up->singly && at && order[at - 1]->len < a->len; at--)
+			order[at] = order[at - 1];
+		order[at] = a;
+	}
+	return n;
 }
+
+/* So many of those in line become one message, which the kernel (or the network card) cuts again where each ends: the way through the kernel
+ * is most of what a question costs, and it is gone once (udp(7), UDP_SEGMENT). */
+static unsigned burst(struct fl_up_net *net, struct mmsghdr *to, unsigned at, unsigned n, bool singly)
+{
+	unsigned k = 0;
+	for (unsigned len = net->order[at]->len, last = len; k < n - at && k < BURST; k++) {
+		struct fl_up_ask *a = net->order[at + k];
+		if (k && (singly || len > BURST_LEN || last < len))
+			break;
+		last = a->len;
+		net->out_iov[at + k] = (struct iovec){ a->msg, a->len };
+	}
+	to->msg_hdr = (struct msghdr){ .msg_iov = &net->out_iov[at], .msg_iovlen = k };
+	if (k == 1)
+		return 1;
+	struct cmsghdr *c = (struct cmsghdr *)net->out_control[at];
+	uint16_t len = net->order[at]->len;
+	*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof len), .cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_SEGMENT };
+	memcpy(CMSG_DATA(c), &len, sizeof len);
+	to->msg_hdr.msg_control = c;
+	to->msg_hdr.msg_controllen = CMSG_SPACE(sizeof len);
+	return k;
+}
+
+/* Gone, with the same message: an ICMP error that quotes one of them is for all. */
+static void gone(struct fl_up_sock *s, unsigned at, unsigned k)
+{
+	struct fl_up_net *net = s->up->net;
+	net->bursts += k > 1;
+	for (unsigned i = at; i < at + k; i++) {
+		fl_up_unqueue(s, net->order[i]);
+		net->order[i]->burst = k > 1 ? net->bursts : 0;
+	}
+}
+
+/* A kernel before 4.18, a device that leaves checksums to it, a path whose packets are very small. */
+static bool is_of_bursts(int e) { return e == EINVAL || e == EIO || e == EOPNOTSUPP || e == ENOPROTOOPT || e == EMSGSIZE; }
 
 /* The end of the loop's turn. */
 static bool flush(struct fl_later *d)
@@ -91,24 +155,31 @@ static bool flush(struct fl_later *d)
 	bool tried = false, called = false;
 	/* Not more than wait now: who asks again when he is told of an error waits for the next turn. */
 	for (unsigned left = s->inflight; left && s->unsent && s->serial == serial;) {
-		unsigned n = 0;
-		for (struct fl_up_ask *a = s->unsent; a && n < UP_SENDS && n < left; a = a->qnext)
-			net->out_iov[n++] = (struct iovec){ a->msg, a->len };
-		int sent = sendmmsg(s->io.fd, net->out, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		unsigned n = line_up(s, left), messages = 0, at = 0;
+		for (; at < n; messages++)
+			at += burst(net, &net->out[messages], at, n, s->up->singly);
+		int sent = sendmmsg(s->io.fd, net->out, messages, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (sent < 0 && errno == EAGAIN)
 			sent = 1;               /* full: lost, as UDP loses; the time limit finds out */
 		if (sent < 0 && !tried) {       /* may report an error that an earlier datagram met */
 			tried = true;
 			continue;
 		}
+		if (sent < 0 && net->out[0].msg_hdr.msg_iovlen > 1 && is_of_bursts(errno)) {
+			s->up->singly = true;
+			continue;
+		}
 		tried = false;
-		left -= sent < 0 ? 1 : (unsigned)sent;
+		at = 0;
+		for (int i = 0; i < sent; at += (unsigned)net->out[i++].msg_hdr.msg_iovlen)
+			gone(s, at, (unsigned)net->out[i].msg_hdr.msg_iovlen);
+		left -= sent < 0 ? 1 : at;
 		if (sent < 0) {
-			fail_first(s, -errno);
+			int ret = -errno;
+			fl_up_tell(s, UP_WRITE);
+			fl_up_finish(net->order[0], ret, NULL, 0);
 			called = true;
 		}
-		while (sent-- > 0)
-			fl_up_unqueue(s, s->unsent);
 	}
 	return called;
 }

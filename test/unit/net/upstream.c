@@ -2,6 +2,7 @@
 #include "../loopback.h"
 #include "asked.h"
 #include <errno.h>
+#include <linux/udp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -15,9 +16,15 @@ static int udp = -1, tcp = -1;
 static uint16_t port;
 static struct asked *ask;
 
+static unsigned calls, most, failing;   /* of sendmmsg(); so many messages it takes at a time; the call that says EAGAIN */
+static unsigned messages, bursts;       /* that it was given and took; of several questions */
+static int no_bursts;                   /* what it says to those; 0: takes them */
+
 static int set_up(void **state)
 {
 	(void)state;
+	calls = most = failing = messages = bursts = 0;
+	no_bursts = 0;
 	fl_clock_virtual(1000 * FL_SEC);
 	loop = fl_loop_create();
 	port = bound_pair(&udp, &tcp, SOCK_NONBLOCK);
@@ -234,15 +241,112 @@ static void test_many(void **state)
 
 /* ---- what is asked in one turn ---- */
 
-static unsigned calls, most, failing;   /* of sendmmsg(); so many datagrams it takes at a time; the call that says EAGAIN */
-
 int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
 {
-	if (++calls == failing) {
-		errno = EAGAIN;
+	if (++calls == failing || (no_bursts && m->msg_hdr.msg_iovlen > 1)) {
+		errno = calls == failing ? EAGAIN : no_bursts;
 		return -1;
 	}
-	return (int)syscall(SYS_sendmmsg, fd, m, most && most < n ? most : n, flags);
+	for (unsigned i = 1; no_bursts && i < n; i++)
+		n = m[i].msg_hdr.msg_iovlen > 1 ? i : n;
+	int sent = (int)syscall(SYS_sendmmsg, fd, m, most && most < n ? most : n, flags);
+	for (int i = 0; i < sent; i++) {
+		messages++;
+		bursts += m[i].msg_hdr.msg_iovlen > 1;
+	}
+	return sent;
+}
+
+static void cancels_next(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
+{
+	on_done(a, ret, msg, n);
+	fl_upstream_cancel(&((struct asked *)a + 1)->a);
+}
+
+/* A kernel that sends none: two questions find out, and go out all the same. */
+static void without_bursts(void)
+{
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	no_bursts = EINVAL;
+	start(0, false);
+	start(1, false);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(take(m, &from));
+		assert_memory_equal(m, ask[i].a.msg, 2);
+		fl_upstream_cancel(&ask[i].a);
+	}
+	assert_int_equal(messages, 2);
+	assert_int_equal(bursts, 0);
+}
+
+static bool kernel_bursts(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), size = 100;
+	bool yes = !setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+	close(fd);
+	return yes;
+}
+
+/* Those of one length leave as one message, with one that is shorter behind them, and come as they were asked. */
+static void test_burst(void **state)
+{
+	(void)state;
+	static const uint16_t longer[] = { 0, 9, 5, 0, 5, 600, 1, 5, 600 };
+	enum { N = 40, MIXED = FL_COUNT(longer) };
+	static uint8_t m[1024];
+	struct sockaddr_in from;
+	if (!kernel_bursts())
+		skip();
+	for (unsigned i = 0; i < N; i++)
+		start(i, false);
+	for (unsigned i = 0; i < N; i++) {
+		size_t n = take(m, &from);
+		assert_int_equal(n, ask[i].a.len);
+		give(m, n, &from);
+		assert_int_equal(ask[i].done, 1);
+		assert_int_equal(ask[i].ret, 0);
+	}
+	assert_int_equal(messages, (N + 15) / 16);
+	assert_int_equal(bursts, messages);
+	messages = bursts = 0;
+	static struct asked_long { struct asked x; uint8_t more[600]; } some[MIXED];
+	for (unsigned i = 0; i < MIXED; i++) {
+		put_question(&some[i].x);
+		some[i].x.a.len = (uint16_t)(some[i].x.a.len + longer[i]);
+		assert_int_equal(fl_upstream_ask(up, &some[i].x.a, false, 2 * FL_SEC), 0);
+	}
+	fl_loop_run_until_idle(loop);
+	for (unsigned i = 0; i < MIXED; i++) {
+		ssize_t n = recv(udp, m, sizeof m, 0);
+		unsigned k = 0;
+		while (k < MIXED && memcmp(m, some[k].x.a.msg, 2))
+			k++;
+		assert_true(k < MIXED);
+		assert_int_equal(n, some[k].x.a.len);
+		assert_memory_equal(m, some[k].x.a.msg, (size_t)n);
+		fl_upstream_cancel(&some[k].x.a);
+	}
+	assert_int_equal(messages, 2 + 3);      /* the long ones; 9 with a 5, two 5 with the 1, two 0 */
+	assert_int_equal(bursts, 3);
+}
+
+/* An ICMP error quotes the first of a message: nobody else waits for his time limit. Whoever hears of it may cancel another. */
+static void test_burst_refused(void **state)
+{
+	(void)state;
+	enum { N = 20 };
+	close(udp);
+	udp = -1;
+	for (unsigned i = 0; i < N; i++)
+		start(i, false);
+	ask[0].a.done = cancels_next;
+	fl_loop_run_until_idle(loop);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(ask[i].done, i == 1 ? 0 : 1);
+		if (i != 1)
+			assert_int_equal(ask[i].ret, -ECONNREFUSED);
+	}
 }
 
 /* Together, in order, with more than a call takes; and a lone one in its own turn. */
@@ -252,6 +356,7 @@ static void test_batch(void **state)
 	enum { N = 200 };
 	uint8_t m[FRAME];
 	struct sockaddr_in from;
+	without_bursts();
 	for (most = 0; most < 4; most += 3) {
 		calls = 0;
 		for (unsigned i = 0; i < N; i++)
@@ -374,6 +479,7 @@ static void test_batch_full(void **state)
 	(void)state;
 	uint8_t m[FRAME];
 	struct sockaddr_in from;
+	without_bursts();
 	most = 1;
 	calls = 0;
 	failing = 2;
@@ -389,12 +495,6 @@ static void test_batch_full(void **state)
 	assert_int_equal(take(m, &from), 0);
 	fl_loop_advance(loop, 2 * FL_SEC);
 	assert_int_equal(ask[1].ret, -ETIMEDOUT);
-}
-
-static void cancels_next(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
-{
-	on_done(a, ret, msg, n);
-	fl_upstream_cancel(&((struct asked *)a + 1)->a);
 }
 
 /* Replies that are read together, long ones among them; who hears of his may cancel the next. */
@@ -604,7 +704,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_batch),
-		T(test_batch_cancel), T(test_batch_error), T(test_batch_full), T(test_replies), T(test_tcp),
+		T(test_batch_cancel), T(test_batch_error), T(test_batch_full), T(test_burst), T(test_burst_refused), T(test_replies), T(test_tcp),
 		T(test_pipeline), T(test_closed), T(test_big),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
