@@ -1,14 +1,12 @@
 /* Asks questions from a file, over and over, and counts what comes back. One thread, several sockets, batches.
  *
  * usage: bench_load ADDR PORT FILE [-t SECONDS] [-s SOCKETS] [-w WINDOW] [-r RATE] [-e BUFSIZE] [-n COUNT] [-p PATIENCE]
- * FILE: "NAME TYPE" a line. WINDOW: queries in flight over all sockets; RATE: queries a second, each sent at its time whatever became of
+ * FILE: see questions.h. WINDOW: queries in flight over all sockets; RATE: queries a second, each sent at its time whatever became of
  * those before (open loop), and its latency counted from when it was due. 0: as fast as the window allows; it then never sleeps, so that the
  * server need not wake it: else a fast server, whose client is always busy, would be spared what a slower one pays. -n: after so many. Prints
  * one JSON line. A query that stays unanswered for PATIENCE seconds (2) is lost, its slot used again. */
+#include "questions.h"
 #include "base/clock.h"
-#include "base/mem.h"
-#include "conf/conf.h"
-#include "wire/pack.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -20,11 +18,9 @@
 
 enum { SOCKETS = 64, WINDOW = 65536, BATCH = 64, LAT = 8000000 };
 
-struct question { uint8_t *bytes; uint16_t n; };
 struct slot { uint64_t sent_ns; bool out; };
 
-static struct question *question;
-static unsigned nquestion, nsock = 8, window = 300;
+static unsigned nsock = 8, window = 300;
 static uint64_t rate, count, patience = 2;
 static int64_t seconds = 5;
 static int fd[SOCKETS];
@@ -45,30 +41,6 @@ static double quantile(double q)
 		if ((have += histogram[i]) > want)
 			return i;
 	return LAT;
-}
-
-static void read_questions(const char *path, int64_t bufsize)
-{
-	struct fl_arena a;
-	struct fl_str text, line;
-	fl_arena_init(&a, NULL, 0, NULL, SIZE_MAX / 2);
-	if (fl_conf_read(&a, path, &text))
-		exit(fprintf(stderr, "%s: cannot be read\n", path));
-	while (text.n) {
-		text = fl_str_cut(text, '\n', &line);
-		struct fl_str name, type = fl_str_trim(fl_str_cut(fl_str_trim(line), ' ', &name));
-		uint8_t wire[FL_NAME_MAX], packet[512];
-		uint16_t t;
-		int n = name.n ? fl_name_parse(wire, name) : -1;
-		if (n < 0 || !fl_type_parse(type, &t))
-			continue;
-		size_t len = fl_pack_query(packet, sizeof packet, 0, FL_RD, (struct fl_name){ wire, (uint8_t)n }, t, FL_C_IN, bufsize > 0,
-					   (uint16_t)bufsize, 0, NULL);
-		question = fl_xrealloc(question, (nquestion + 1) * sizeof *question);
-		question[nquestion++] = (struct question){ memcpy(fl_xalloc(len), packet, len), (uint16_t)len };
-	}
-	if (!nquestion)
-		exit(fprintf(stderr, "%s: no questions\n", path));
 }
 
 static void open_sockets(const char *addr, const char *port)

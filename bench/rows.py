@@ -44,10 +44,11 @@ class Bench:
         return path
 
     def add(self, figure, unit, values, target, passed, note=""):
-        """values: {"fairlead"|"coredns"|"echo": number, or the reason why there is none}; passed: a function of the values."""
+        """values: {"fairlead"|"coredns"|"echo": number, or the reason why there is none}; passed: a function of the values, or
+        None: not judged, nor is there a target."""
         good = {k: v for k, v in values.items() if not isinstance(v, str)}
         try:
-            verdict = "pass" if passed(good) else "MISS"
+            verdict = "-" if not passed else "pass" if passed(good) else "MISS"
         except KeyError:
             verdict = "-" if "fairlead" in good else "not measured"
         why = "; ".join(v for v in values.values() if isinstance(v, str))
@@ -89,7 +90,7 @@ def line_of(r):
     times = " ".join(filter(None, (f"{ratio(r, 'fairlead', 'echo')} × echo" if r["echo"] and r["fairlead"] else "",
                                    f"1/{r['coredns'] / r['fairlead']:.1f} of CoreDNS" if r["coredns"] and r["fairlead"] else "")))
     return (f"{r['figure'][:54]:54} {r['unit']:14} {show('fairlead'):>8} {show('echo'):>7} {show('coredns'):>8}  {times:31} "
-            f"{r['target']:34} {r['verdict']}" + (f"   ({r['note']})" if r["note"] else ""))
+            f"{r['target'] or '–':34} {r['verdict']}" + (f"   ({r['note']})" if r["note"] else ""))
 
 
 def same_answers(costs):
