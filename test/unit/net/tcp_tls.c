@@ -271,6 +271,44 @@ static void test_gathered_first(void **state)
 	close_peer(&p);
 }
 
+static struct fl_conn *other_conn;
+static char raw_bytes[8];
+
+static void raw_heard(struct fl_conn *c, const uint8_t *p, size_t n)
+{
+	(void)c;
+	fl_conn_send(other_conn, (const uint8_t *)"answer", 6);
+	memcpy(raw_bytes, p, n < sizeof raw_bytes ? n : sizeof raw_bytes);
+}
+
+/* A raw connection is read while another one is written to: what was read stays what it was. */
+static void test_beside_raw(void **state)
+{
+	static const struct fl_tcp_ops ops = { .closed = on_closed, .bytes = raw_heard };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct fl_tcp_listener plain = { .read_ns = 3 * FL_SEC, .write_ns = 5 * FL_SEC, .idle_ns = 10 * FL_SEC, .ops = &ops };
+	socklen_t len = sizeof to;
+	struct peer p;
+	(void)state;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof to) | listen(fd, 8), 0);
+	getsockname(fd, (struct sockaddr *)&to, &len);
+	assert_int_equal(fl_tcp_listen(tcp, &plain, fd), 0);
+	open_peer(&p);
+	hold = true;
+	tell(&p, "\0\1x", 3);
+	other_conn = held[0].c;
+	assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
+	raw(client, "GET /abc", 8);
+	assert_memory_equal(raw_bytes, "GET /abc", 8);
+	assert_int_equal(hear(&p, in, sizeof in), 8);
+	assert_memory_equal(in, "\0\6answer", 8);
+	let_go();
+	close(client);
+	close_peer(&p);
+	fl_tcp_unlisten(&plain);
+}
+
 /* More in one record than may be in work: what rests within GnuTLS, and beyond it, comes when there is room. */
 static void test_rests(void **state)
 {
@@ -479,7 +517,7 @@ static void test_new_certificate(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_one_record), T(test_gathered_first), T(test_rests), T(test_large), T(test_breaks_off),
+	const struct CMUnitTest tests[] = { T(test_one_record), T(test_gathered_first), T(test_beside_raw), T(test_rests), T(test_large), T(test_breaks_off),
 					    T(test_half_closed), T(test_time), T(test_unread), T(test_many_handshakes), T(test_new_certificate) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
