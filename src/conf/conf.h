@@ -3,7 +3,7 @@
  *
  * Everything lies in the conf's own arena and lives until fl_conf_finish(). Main thread. */
 #pragma once
-#include "base/err.h"
+#include "base/duration.h"
 #include "base/mem.h"
 
 struct fl_token {
@@ -88,11 +88,6 @@ int fl_disp_syntax_err(struct fl_disp *d, const char *expected);        /* "FILE
 
 /* ---- values ---- */
 
-/* Go's time.ParseDuration: "1h30m", "1.5s", "-2m", "0". Nanoseconds. 0, or -EINVAL with Go's words in e, e.g.
- * `time: missing unit in duration "5"`. */
-int fl_duration_parse(struct fl_str s, int64_t *ns, struct fl_err *e);
-/* Go's time.Duration.String(): "1m30s", "2s", "500ms"; to holds 32. */
-size_t fl_duration_text(char *to, int64_t ns);
 /* Go's strconv.Atoi with its words: `strconv.Atoi: parsing "abc": invalid syntax`. */
 int fl_atoi(struct fl_str s, int64_t *out, struct fl_err *e);
 

@@ -1,9 +1,8 @@
 /* YAML → trees, from libyaml's events. Plain scalars are typed as by go-yaml v2 (YAML 1.1: yes is true, 010 is 8), keys become
  * strings, << merges, aliases are copied. A text of n bytes may grow to trees of about 4n; past that it is a bomb. */
 #include "kube/yaml.h"
+#include "base/scalar.h"
 #include <errno.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <yaml.h>
 
@@ -40,80 +39,8 @@ static bool next(struct reading *r, yaml_event_t *ev)
 
 /* ---- scalars ---- */
 
-static bool one_of(const char *s, const char *const *words)
-{
-	for (; *words; words++)
-		if (!strcmp(s, *words))
-			return true;
-	return false;
-}
-
-static bool all_in(const char *s, const char *set) { return *s && !s[strspn(s, set)]; }
-
-/* As Go's ParseInt(s, 0, 64): decimal, 0x, 0o or 0, 0b. */
-static bool integer(const char *s, double *v)
-{
-	const char *digits = s + (*s == '-' || *s == '+');
-	int base = 10;
-	if (digits[0] == '0' && digits[1]) {
-		char c = digits[1] | 0x20;
-		base = c == 'x' ? 16 : c == 'b' ? 2 : 8;
-		digits += c == 'x' || c == 'b' || c == 'o' ? 2 : 1;
-	}
-	static const char set[] = "0123456789abcdefABCDEF";
-	char some[24];
-	snprintf(some, sizeof some, "%.*s", base == 16 ? 22 : base, set);
-	if (!all_in(digits, some))
-		return false;
-	errno = 0;
-	unsigned long long u = strtoull(digits, NULL, base);
-	if (errno)
-		return false;
-	*v = *s == '-' ? -(double)u : (double)u;
-	return true;
-}
-
-/* [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)? */
-static bool real(const char *s, double *v)
-{
-	const char *p = s + (*s == '-' || *s == '+');
-	size_t whole = strspn(p, "0123456789"), part = 0;
-	p += whole;
-	if (*p == '.')
-		p += 1 + (part = strspn(p + 1, "0123456789"));
-	if (!whole && !part)
-		return false;
-	if (*p == 'e' || *p == 'E') {
-		p += 1 + (p[1] == '-' || p[1] == '+');
-		size_t n = strspn(p, "0123456789");
-		if (!n)
-			return false;
-		p += n;
-	}
-	*v = strtod(s, NULL);
-	return !*p && isfinite(*v);
-}
-
-static bool number(const char *s, size_t n, double *v)
-{
-	char plain[64];
-	size_t k = 0;
-	if (!strchr("0123456789+-.", *s) || n >= sizeof plain)
-		return false;
-	for (; *s; s++)
-		if (*s != '_')                  /* 1_000 */
-			plain[k++] = *s;
-	plain[k] = 0;
-	return integer(plain, v) || real(plain, v);
-}
-
 static cJSON *scalar(struct reading *r, const yaml_event_t *ev)
 {
-	static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y", NULL };
-	static const char *const no[] = { "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N", NULL };
-	static const char *const null[] = { "", "~", "null", "Null", "NULL", NULL };
-	static const char *const endless[] = { ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF",
-					       ".nan", ".NaN", ".NAN", NULL };
 	const char *s = (const char *)ev->data.scalar.value;
 	double v;
 	if (memchr(s, 0, ev->data.scalar.length)) {
@@ -123,16 +50,21 @@ static cJSON *scalar(struct reading *r, const yaml_event_t *ev)
 	if (ev->data.scalar.style != YAML_PLAIN_SCALAR_STYLE ||
 	    ev->data.scalar.tag) /* of the tags only !!str is any use in a manifest */
 		return cJSON_CreateString(s);
-	bool short_word = ev->data.scalar.length <= 5 && strchr("~nNtTfFyYoO.+-", *s);        /* an empty one too */
-	if (short_word && one_of(s, null))
+	switch (fl_scalar_of(s, &v)) {
+	case FL_SCALAR_NULL:
 		return cJSON_CreateNull();
-	if (short_word && (one_of(s, yes) || one_of(s, no)))
-		return cJSON_CreateBool(one_of(s, yes));
-	if (short_word && one_of(s, endless)) {
+	case FL_SCALAR_TRUE:
+	case FL_SCALAR_FALSE:
+		return cJSON_CreateBool(v != 0);
+	case FL_SCALAR_INT:
+	case FL_SCALAR_FLOAT:
+		return cJSON_CreateNumber(v);
+	case FL_SCALAR_ENDLESS:
 		fail(r, &ev->start_mark, "a number that JSON cannot hold");
 		return NULL;
+	default:
+		return cJSON_CreateString(s);
 	}
-	return number(s, ev->data.scalar.length, &v) ? cJSON_CreateNumber(v) : cJSON_CreateString(s);
 }
 
 /* ---- anchors ---- */
