@@ -1,5 +1,6 @@
 #include "net/tcp_int.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -90,9 +91,37 @@ static bool ending(const struct fl_conn *c)
 	return c->ended || c->li->draining || (c->li->max_messages && c->taken >= c->li->max_messages);
 }
 
+/* Shuts our side, then waits for the peer's. */
+static void linger(struct fl_conn *c)
+{
+	c->lingers = false;
+	c->lingering = true;
+	if (c->tls)
+		fl_tcp_unseal(c, true);
+	if (!fl_tcp_drain(c))
+		return;
+	if (c->blocked || shutdown(c->io.fd, SHUT_WR)) {
+		fl_tcp_close(c);
+		return;
+	}
+	fl_timer_set(c->tcp->loop, &c->timer, fl_loop_now(c->tcp->loop) + FL_SEC);
+	fl_loop_change(c->tcp->loop, &c->io, EPOLLIN);
+}
+
+/* False: it goes on lingering. */
+static bool lingered(struct fl_conn *c)
+{
+	char trash[4096];
+	ssize_t n = recv(c->io.fd, trash, sizeof trash, MSG_DONTWAIT);
+	return !n || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 static void settle(struct fl_conn *c)
 {
-	if (c->open && ending(c) && !c->holds && !fl_conn_unsent(c) && !c->busy)
+	bool over = c->open && ending(c) && !c->holds && !fl_conn_unsent(c) && !c->busy;
+	if (over && c->lingers)
+		linger(c);
+	else if (over)
 		fl_tcp_close(c);          /* lets it go, too */
 	else
 		fl_tcp_let_go(c);
@@ -254,6 +283,11 @@ static bool turned(struct fl_later *d)
 static void conn_event(struct fl_io *io, uint32_t events)
 {
 	struct fl_conn *c = of_io(io);
+	if (c->lingering) {
+		if (lingered(c))
+			fl_tcp_close(c);
+		return;
+	}
 	c->busy = true;
 	if ((events & EPOLLOUT) && fl_tcp_drain(c)) {
 		if (c->ops->room)
@@ -292,6 +326,12 @@ void fl_conn_end(struct fl_conn *c)
 		fl_tcp_interest(c);
 }
 
+void fl_conn_linger(struct fl_conn *c)
+{
+	c->lingers = true;
+	fl_conn_end(c);
+}
+
 void fl_conn_pause(struct fl_conn *c, bool on)
 {
 	c->paused = on;
@@ -319,6 +359,10 @@ static void timed_out(struct fl_timer *t)
 {
 	struct fl_conn *c = of_timer(t);
 	uint64_t now = fl_loop_now(c->tcp->loop);
+	if (c->lingering) {
+		fl_tcp_close(c);
+		return;
+	}
 	if (c->blocked && now < c->moved_ns + c->li->write_ns) {
 		fl_timer_set(c->tcp->loop, t, c->moved_ns + c->li->write_ns);
 		return;
@@ -336,6 +380,8 @@ static void timed_out(struct fl_timer *t)
 		return;
 	}
 	count(&c->tcp->stats.timed_out, 1);
+	if (c->blocked)
+		count(&c->tcp->stats.stalled, 1);
 	fl_tcp_close(c);
 }
 
@@ -466,16 +512,39 @@ static void take(struct fl_tcp *t, struct fl_tcp_listener *li, int fd, const str
 	fl_tcp_leave(c);
 }
 
+static void accept_again(struct fl_timer *t)
+{
+	struct fl_tcp_listener *li = (struct fl_tcp_listener *)((char *)t - offsetof(struct fl_tcp_listener, again));
+	fl_loop_change(li->tcp->loop, &li->io, EPOLLIN);
+}
+
+/* No descriptors or memory: who waits in the backlog would wake us again at once. */
+static void accept_later(struct fl_tcp_listener *li, int error)
+{
+	static _Thread_local uint64_t logged;
+	if (error != EMFILE && error != ENFILE && error != ENOMEM && error != ENOBUFS)
+		return;
+	if (fl_log_every(10 * FL_SEC, &logged))
+		fl_log(FL_ERROR, NULL, "Connections wait that cannot be accepted: %s", strerror(error));
+	close_idle(li->tcp, NULL);
+	fl_loop_change(li->tcp->loop, &li->io, 0);
+	fl_timer_set(li->tcp->loop, &li->again, fl_loop_now(li->tcp->loop) + 100 * FL_MS);
+}
+
 static void accept_some(struct fl_io *io, uint32_t events)
 {
 	struct fl_tcp_listener *li = (struct fl_tcp_listener *)((char *)io - offsetof(struct fl_tcp_listener, io));
 	(void)events;
+	if (li->coming)
+		li->coming(li);
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_in6 peer;
 		socklen_t n = sizeof peer;
 		int fd = accept4(io->fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
+		if (fd < 0) {
+			accept_later(li, errno);
 			return;
+		}
 		take(li->tcp, li, fd, &peer);
 	}
 }
@@ -483,6 +552,7 @@ static void accept_some(struct fl_io *io, uint32_t events)
 int fl_tcp_listen(struct fl_tcp *t, struct fl_tcp_listener *li, int fd)
 {
 	li->io = (struct fl_io){ .fd = fd, .fn = accept_some };
+	li->again.fn = accept_again;
 	li->tcp = t;
 	return fl_loop_add(t->loop, &li->io, EPOLLIN);
 }
@@ -491,6 +561,7 @@ void fl_tcp_unlisten(struct fl_tcp_listener *li)
 {
 	if (!li->io.on)
 		return;
+	fl_timer_clear(li->tcp->loop, &li->again);
 	fl_loop_del(li->tcp->loop, &li->io);
 	close(li->io.fd);
 	li->draining = true;
@@ -532,7 +603,7 @@ struct fl_tcp_stats fl_tcp_stats(const struct fl_tcp *t)
 	const struct fl_tcp_stats *s = &t->stats;
 #define NOW(field) __atomic_load_n(&s->field, __ATOMIC_RELAXED)
 	return (struct fl_tcp_stats){ NOW(open), NOW(accepted), NOW(refused), NOW(crowded), NOW(timed_out), NOW(reset), NOW(unread),
-				       NOW(shaken), NOW(resumed), NOW(unshaken) };
+				       NOW(stalled), NOW(shaken), NOW(resumed), NOW(unshaken) };
 }
 struct fl_tcp_listener *fl_conn_listener(struct fl_conn *c) { return c->li; }
 const struct fl_udp_way *fl_conn_way(struct fl_conn *c) { return &c->way; }

@@ -32,6 +32,7 @@ struct fl_tcp_ops {
 	int (*ready)(struct fl_conn *c);        /* accepted and, if it is sealed, shaken: not 0 closes it; may be NULL */
 	bool (*due)(struct fl_conn *c);         /* the timer rang: false closes it, unless something is in work */
 	void (*bye)(struct fl_conn *c);         /* its listener goes: a last word; it ends with what is in work. May be NULL */
+	const char *unsealed;           /* told to a client that speaks plain HTTP where TLS is awaited; NULL: an alert is */
 };
 /* Counted by the owner, read from any thread. */
 struct fl_tcp_stats {
@@ -41,6 +42,7 @@ struct fl_tcp_stats {
 	uint64_t crowded;               /* max_client */
 	uint64_t timed_out, reset;
 	uint64_t unread;                /* cut off with max_unsent waiting */
+	uint64_t stalled;               /* of timed_out: a write did not move */
 	uint64_t shaken, resumed, unshaken;     /* TLS handshakes: whole ones, shortened ones, failed ones */
 };
 
@@ -66,6 +68,8 @@ struct fl_tcp_listener {
 	void *speaker;                          /* of raw connections: their owner's */
 	struct fl_tcp_share *share;             /* borrowed; NULL: not counted */
 	unsigned max_share;                     /* most that share->n may be; 0: any number */
+	void (*coming)(struct fl_tcp_listener *li);     /* clients wait to be accepted: may change what they get. May be NULL */
+	struct fl_timer again;                          /* out of descriptors: accepting rests until then */
 	unsigned conns;
 	bool draining;                          /* no message is taken any more; each connection closes when its last answer is out */
 	void (*on_gone)(struct fl_tcp_listener *li);    /* the last connection of a closed listener went; may be NULL */
@@ -79,6 +83,8 @@ void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n);
 /* Writes bytes as they are: of a raw connection. They gather until the event ends. */
 void fl_conn_write(struct fl_conn *c, const void *bytes, size_t n);
 void fl_conn_end(struct fl_conn *c);            /* nothing is read any more, it closes when nothing is in work or unsent */
+/* The same; but what its peer may still be sending is thrown away for a second, else the kernel's reset would overtake the answer. */
+void fl_conn_linger(struct fl_conn *c);
 void fl_conn_pause(struct fl_conn *c, bool on); /* nothing is read as long as that is on */
 void fl_conn_until(struct fl_conn *c, uint64_t at_ns);  /* sets the timer, unless it waits for the peer to read */
 struct fl_str fl_conn_alpn(const struct fl_conn *c);    /* what was agreed; "": nothing */

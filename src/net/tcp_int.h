@@ -27,8 +27,10 @@ struct fl_conn {
 	bool blocked;                   /* the socket takes no more for now */
 	bool broken;                    /* what was written could not be kept: to be closed */
 	bool ended;                     /* nothing is read any more; it closes with the last answer */
+	bool lingers, lingering;        /* when it closes it waits for its peer to stop; it does, and its own side is shut */
 	bool paused;                    /* the owner of a raw connection reads no more for now */
 	bool shaking;                   /* the TLS handshake is not over */
+	bool greeted;                   /* what came first is no plain HTTP */
 	bool put_off;                   /* its handshake goes on in a later turn of the loop than `turn` */
 	uint32_t turn;
 	unsigned holds;

@@ -140,10 +140,30 @@ static bool read_piece(struct fl_conn *c)
 	return fl_tcp_frames(c);
 }
 
+/* As net/http of Go: who asks in the clear is told so, if the first bytes came together. True: that is to be done. */
+static bool told_off(struct fl_conn *c)
+{
+	static const char *const words[] = { "GET /", "HEAD ", "POST ", "PUT /", "OPTIO" };
+	char first[5];
+	ssize_t n = c->greeted || !c->ops->unsealed ? 0 : recv(c->io.fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+	c->greeted = c->greeted || n > 0;
+	for (unsigned i = 0; n == sizeof first && i < FL_COUNT(words); i++)
+		if (!memcmp(first, words[i], sizeof first))
+			return true;
+	return false;
+}
+
 void fl_tcp_sealed_read(struct fl_conn *c)
 {
 	struct fl_tcp *t = c->tcp;
 	bool mine = !t->reader;
+	if (c->shaking && told_off(c)) {
+		fl_tcp_count(&t->stats.unshaken, 1);
+		fl_tcp_unseal(c, false);        /* for its owner it never was there: shaking stays */
+		fl_tcp_push(c, c->ops->unsealed, strlen(c->ops->unsealed));
+		fl_conn_linger(c);
+		return;
+	}
 	if (c->shaking && !may_shake(c))
 		return;
 	if (mine) {

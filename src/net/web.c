@@ -11,14 +11,28 @@
 const char *fl_web_reason(int status)
 {
 	static const struct { int status; const char *words; } rows[] = {
-		{ 200, "OK" }, { 400, "Bad Request" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-		{ 415, "Unsupported Media Type" }, { 431, "Request Header Fields Too Large" }, { 500, "Internal Server Error" },
-		{ 501, "Not Implemented" }, { 505, "HTTP Version Not Supported" },
+		{ 200, "OK" }, { 204, "No Content" }, { 301, "Moved Permanently" }, { 304, "Not Modified" }, { 307, "Temporary Redirect" },
+		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
+		{ 415, "Unsupported Media Type" }, { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" }, { 501, "Not Implemented" }, { 503, "Service Unavailable" },
+		{ 505, "HTTP Version Not Supported" },
 	};
 	for (size_t i = 0; i < FL_COUNT(rows); i++)
 		if (rows[i].status == status)
 			return rows[i].words;
 	return "Unknown";
+}
+
+struct fl_str fl_web_find(struct fl_str fields, const char *name)
+{
+	while (fields.n) {
+		struct fl_str line, own, value;
+		fields = fl_str_cut(fields, '\n', &line);
+		value = fl_str_cut(line, ':', &own);
+		if (own.n < line.n && fl_str_ieq(own, fl_str(name)))
+			return fl_str_trim(value);
+	}
+	return (struct fl_str){ NULL, 0 };
 }
 
 size_t fl_web_date(struct fl_loop *l, char to[32])
@@ -44,7 +58,7 @@ struct fl_web_stream *fl_web_stream_add(struct fl_web_conn *wc)
 	memset(s, 0, offsetof(struct fl_web_stream, type));
 	s->r.conn = wc->conn;
 	s->r.v2 = wc->h2;
-	s->r.method = s->r.target = s->r.type = s->r.te = s->r.encoding = FL_STR("");
+	s->r.method = s->r.target = s->r.type = s->r.te = s->r.encoding = s->r.fields = FL_STR("");
 	s->wc = wc;
 	s->since_ns = fl_loop_now(wc->web->loop);
 	s->next = wc->first;
@@ -64,12 +78,13 @@ void fl_web_stream_drop(struct fl_web_stream *s)
 		s->next->prev = s->prev;
 	wc->nstreams--;
 	wc->quiet_ns = fl_loop_now(wc->web->loop);
-	wc->memory -= s->target_n + (s->out_n - s->out_at);
+	wc->memory -= s->target_n + s->fields_cap + (s->out_n - s->out_at);
 	if (s->at == FL_WEB_WORKING)
 		wc->web->ops->gone(&s->r);
 	if (s->at != FL_WEB_COMING)
 		fl_conn_put(wc->conn);
 	free(s->target);
+	free(s->fields);
 	free(s->in);
 	free(s->out);
 	free(s);
@@ -228,8 +243,9 @@ static void bye(struct fl_conn *c)
 	fl_web_leave(wc);
 }
 
+/* The last: as net/http, to who forgot the s of https. */
 const struct fl_tcp_ops fl_web_tcp_ops = { .closed = closed, .room = room, .bytes = bytes, .ready = ready, .due = due,
-					   .bye = bye };
+	.bye = bye, .unsealed = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n" };
 
 struct fl_web *fl_web_create(struct fl_loop *l, const struct fl_web_ops *ops, struct fl_web_stats *stats)
 {
@@ -244,5 +260,5 @@ void fl_web_configure(struct fl_web *w, const struct fl_web_conf *c) { w->conf =
 struct fl_web_stats fl_web_stats_read(const struct fl_web_stats *s)
 {
 #define NOW(field) __atomic_load_n(&s->field, __ATOMIC_RELAXED)
-	return (struct fl_web_stats){ NOW(requests), NOW(slow), NOW(large), NOW(resets), NOW(calmed) };
+	return (struct fl_web_stats){ NOW(requests), NOW(slow), NOW(large), NOW(bad), NOW(resets), NOW(calmed) };
 }

@@ -107,6 +107,7 @@ static void head_end(struct fl_web_h1 *h, size_t n)
 	struct seen seen = { 0 };
 	if (!request_line(h, line(&s)))
 		return;
+	h->fields = s;
 	while (s.n) {
 		struct fl_str l = line(&s);
 		if (!l.n)

@@ -17,7 +17,7 @@ struct fl_web_h1 {
 	bool keep, http10, chunked, too_large;
 	bool expects;                   /* 100-continue */
 	int status; const char *why;    /* BAD: 400, 431, 501, 505; words may be NULL */
-	struct fl_str method, target, type, te, encoding;
+	struct fl_str method, target, type, te, encoding, fields;
 };
 void fl_web_h1_init(struct fl_web_h1 *h);
 void fl_web_h1_finish(struct fl_web_h1 *h);
@@ -32,7 +32,7 @@ struct fl_web_conn {
 	uint64_t quiet_ns;              /* since then no request is in work */
 	struct fl_web_stream *first;    /* in work or under way */
 	unsigned nstreams;
-	size_t memory;                  /* of long targets, and of answers that were not taken yet */
+	size_t memory;                  /* of long targets, of fields, and of answers that were not taken yet */
 	/* HTTP/2 */
 	void *h2;                       /* nghttp2_session; NULL: HTTP/1.1 */
 	unsigned noise;                 /* frames that led nowhere since the last request */
@@ -60,6 +60,7 @@ struct fl_web_stream {
 	size_t target_n;
 	uint8_t *in; size_t in_cap;     /* the body of the request */
 	size_t held;                    /* of it, not given back to the windows */
+	char *fields; size_t fields_cap;
 	uint8_t *out; size_t out_n, out_at;     /* the body of the answer */
 	char type[64], te[32], encoding[32], method[16];
 	char text[FL_WEB_TEXT];

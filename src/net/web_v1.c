@@ -4,20 +4,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HEAD_ROOM = 2048 };
+enum { HEAD_ROOM = 8192 };
 
 /* As net/http refuses what is no request. */
 static void refuse(struct fl_web_conn *wc)
 {
 	char text[512];
 	struct fl_web_h1 *h = &wc->h1;
-	int n = snprintf(text, sizeof text, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%d %s%s%s",
-			 h->status, fl_web_reason(h->status), h->status, fl_web_reason(h->status), h->why ? ": " : "",
-			 h->why ? h->why : "");
+	const char *reason = fl_web_reason(h->status), *colon = h->why ? ": " : "", *why = h->why ? h->why : "";
+	int n = snprintf(text, sizeof text, "HTTP/1.1 %d %s%s%s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+			 "%d %s%s%s", h->status, reason, colon, why, h->status, reason, colon, why);
 	fl_web_count(&wc->web->stats->large);
+	if (h->status != 431)
+		fl_web_count(&wc->web->stats->bad);
 	wc->begun_ns = 0;
 	fl_conn_write(wc->conn, text, (size_t)n);
-	fl_conn_end(wc->conn);
+	fl_conn_linger(wc->conn);
 }
 
 /* The request's words move into the stream: the machine reads on. */
@@ -32,7 +34,8 @@ static void whole(struct fl_web_conn *wc)
 {
 	struct fl_web_h1 *h = &wc->h1;
 	struct fl_web_stream *s = fl_web_stream_add(wc);
-	size_t need = h->method.n + h->target.n + h->type.n;
+	struct fl_str fields = wc->web->conf.fields ? h->fields : FL_STR("");
+	size_t need = h->method.n + h->target.n + h->type.n + fields.n;
 	char *at = s && need > sizeof s->text ? (s->target = malloc(need)) : s ? s->text : NULL;
 	if (!at) {
 		if (s)
@@ -43,6 +46,7 @@ static void whole(struct fl_web_conn *wc)
 	s->r.method = keep(&at, h->method);
 	s->r.target = keep(&at, h->target);
 	s->r.type = keep(&at, h->type);
+	s->r.fields = keep(&at, fields);
 	s->in = h->body;
 	s->r.body = h->body;
 	s->r.n = h->body_n;
@@ -102,16 +106,31 @@ void fl_web_v1_bytes(struct fl_web_conn *wc, const uint8_t *p, size_t n)
 		fl_conn_pause(wc->conn, wc->h1.state == FL_H1_DONE);
 }
 
+/* "content-type" as Go's textproto prints it. */
+static struct fl_str canonical(char to[64], struct fl_str name)
+{
+	bool up = true;
+	size_t n = name.n < 64 ? name.n : 64;
+	for (size_t i = 0; i < n; i++) {
+		char c = name.p[i];
+		to[i] = up && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+		up = c == '-';
+	}
+	return (struct fl_str){ to, n };
+}
+
 static size_t head(char *to, size_t cap, struct fl_web_conn *wc, int status, const struct fl_web_field *f, unsigned nf, size_t n)
 {
-	char date[32];
-	size_t at = (size_t)snprintf(to, cap, "HTTP/1.1 %d %s\r\n", status, fl_web_reason(status));
+	char date[32], name[64];
+	bool http10 = wc->h1.http10, keeps = wc->h1.keep && !fl_conn_listener(wc->conn)->draining;
+	size_t at = (size_t)snprintf(to, cap, "HTTP/1.%d %d %s\r\n", !http10, status, fl_web_reason(status));
 	for (unsigned i = 0; i < nf && at < cap; i++)
-		at += (size_t)snprintf(to + at, cap - at, "%.*s: %.*s\r\n", FL_FMT(f[i].name), FL_FMT(f[i].value));
+		at += (size_t)snprintf(to + at, cap - at, "%.*s: %.*s\r\n", FL_FMT(canonical(name, f[i].name)), FL_FMT(f[i].value));
 	fl_web_date(wc->web->loop, date);
+	/* The connection's fate is said only where it is not what the version does anyway. */
 	if (at < cap)
-		at += (size_t)snprintf(to + at, cap - at, "date: %s\r\ncontent-length: %zu\r\n%s\r\n", date, n,
-				       wc->h1.keep ? wc->h1.http10 ? "connection: keep-alive\r\n" : "" : "connection: close\r\n");
+		at += (size_t)snprintf(to + at, cap - at, "Date: %s\r\nContent-Length: %zu\r\n%s\r\n", date, n,
+				       keeps == !http10 ? "" : keeps ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
 	return at < cap ? at : 0;
 }
 
@@ -137,7 +156,7 @@ void fl_web_v1_answer(struct fl_web_stream *s, int status, const struct fl_web_f
 	char text[HEAD_ROOM];
 	bool no_body = fl_str_is(s->r.method, "HEAD");
 	size_t len = head(text, sizeof text, wc, status, f, nf, n);
-	bool keep_it = wc->h1.keep && len;
+	bool keep_it = wc->h1.keep && len, more = wc->rest_n;
 	if (!len) {
 		fl_conn_reset(wc->conn);
 	} else if (!no_body && len + n <= sizeof text) {        /* one piece, one record */
@@ -153,6 +172,8 @@ void fl_web_v1_answer(struct fl_web_stream *s, int status, const struct fl_web_f
 	fl_web_stream_drop(s);
 	if (keep_it)
 		next(wc);
+	else if (more)
+		fl_conn_linger(wc->conn);
 	else
 		fl_conn_end(wc->conn);
 }
@@ -161,6 +182,7 @@ void fl_web_v1_due(struct fl_web_conn *wc, uint64_t now)
 {
 	if (!wc->begun_ns || now < wc->begun_ns + fl_conn_listener(wc->conn)->read_ns)
 		return;
-	fl_web_count(&wc->web->stats->slow);
+	if (wc->h1.head_n)                      /* silence is no fault */
+		fl_web_count(&wc->web->stats->slow);
 	fl_conn_reset(wc->conn);
 }

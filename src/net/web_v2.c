@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NOISE_MAX = 10000, RESETS_MAX = 256, RESETS_S = 64, FIELDS = 8, AHEAD = 256 * 1024, GATHER = 16 * 1024 };
+enum { NOISE_MAX = 10000, RESETS_MAX = 256, RESETS_S = 64, FIELDS = 24, AHEAD = 256 * 1024, GATHER = 16 * 1024 };
 
 static struct fl_web_stream *stream_of(nghttp2_session *h2, int32_t id) { return nghttp2_session_get_stream_user_data(h2, id); }
 
@@ -67,12 +67,31 @@ static void keep_target(struct fl_web_stream *s, const uint8_t *p, size_t n)
 		s->r.target = (struct fl_str){ memcpy(to, p, n), n };
 }
 
+static void keep_field(struct fl_web_stream *s, struct fl_str name, struct fl_str value)
+{
+	size_t had = s->r.fields.n, need = name.n + value.n + 3;
+	if (had + need > s->fields_cap) {
+		size_t more = s->fields_cap + need + 512;
+		s->refused = s->refused || s->wc->memory + more > FL_WEB_MEMORY;
+		char *fields = s->refused ? NULL : realloc(s->fields, s->fields_cap + more);
+		if (!fields)
+			return;
+		s->fields = fields;
+		s->fields_cap += more;
+		s->wc->memory += more;
+	}
+	char *at = fl_put_bytes(s->fields + had, name.p, name.n);
+	at = fl_put_bytes(fl_put_bytes(at, ": ", 2), value.p, value.n);
+	*at = '\n';
+	s->r.fields = (struct fl_str){ s->fields, had + need };
+}
+
 static int on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t *name, size_t nn, const uint8_t *value, size_t nv,
 		     uint8_t flags, void *arg)
 {
 	struct fl_web_stream *s = stream_of(h2, f->hd.stream_id);
 	struct fl_str n = { (const char *)name, nn };
-	(void)flags, (void)arg;
+	(void)flags;
 	if (!s || s->at != FL_WEB_COMING)
 		return 0;
 	s->head_n += (unsigned)(nn + nv + 32);          /* RFC 9113 §6.5.2 */
@@ -80,6 +99,9 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t 
 		s->refused = true;
 	if (s->refused || f->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
+	struct fl_web_conn *wc = arg;
+	if (nn && wc->web->conf.fields && (n.p[0] != ':' || fl_str_is(n, ":authority")))
+		keep_field(s, n.p[0] == ':' ? FL_STR("host") : n, (struct fl_str){ (const char *)value, nv });
 	if (fl_str_is(n, ":method"))
 		keep(&s->r.method, s->method, sizeof s->method, value, nv);
 	else if (fl_str_is(n, ":path") && !s->r.target.n && nv)
@@ -227,6 +249,7 @@ void fl_web_v2_bytes(struct fl_web_conn *wc, const uint8_t *p, size_t n)
 	if (wc->dead || ret >= 0)
 		return;
 	fl_web_count(&wc->web->stats->large);    /* no HTTP/2, or a flood that nghttp2 saw */
+	fl_web_count(&wc->web->stats->bad);
 	fl_web_v2_write(wc);
 	if (!wc->dead)
 		fl_conn_reset(wc->conn);
@@ -285,7 +308,7 @@ void fl_web_v2_answer(struct fl_web_stream *s, int status, const struct fl_web_f
 	nv[k++] = pair(FL_STR("date"), (struct fl_str){ date, fl_web_date(wc->web->loop, date) });
 	nghttp2_session_consume(wc->h2, s->id, s->held);        /* the request's body makes room for others */
 	s->held = 0;
-	bool no_body = !n || fl_str_is(s->r.method, "HEAD"), full = !no_body && wc->memory + n > FL_WEB_MEMORY;
+	bool no_body = !n || fl_str_is(s->r.method, "HEAD"), full = !no_body && wc->nstreams > 1 && wc->memory + n > FL_WEB_MEMORY;
 	if (full)                               /* it asks, and takes nothing */
 		fl_web_count(&wc->web->stats->slow);
 	if (full || (!no_body && !(s->out = malloc(n)))) {

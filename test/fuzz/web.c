@@ -68,7 +68,7 @@ static void init(void)
 		socklen_t n = offsetof(struct sockaddr_un, sun_path) + 1 +
 			      (socklen_t)snprintf(at[i].sun_path + 1, sizeof at[i].sun_path - 1, "fl-fuzz-%d-%d", getpid(), i);
 		fl_assert(!bind(fd, (struct sockaddr *)&at[i], n) && !listen(fd, 8));
-		fl_web_configure(w, &(struct fl_web_conf){ .max_streams = 5, .prior = i });
+		fl_web_configure(w, &(struct fl_web_conf){ .max_streams = 5, .prior = i, .fields = true });
 		li[i] = (struct fl_tcp_listener){ .read_ns = FL_SEC, .write_ns = FL_SEC, .idle_ns = FL_SEC, .ops = &fl_web_tcp_ops, .speaker = w };
 		fl_assert(!fl_tcp_listen(tcp, &li[i], fd));
 	}

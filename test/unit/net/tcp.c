@@ -8,8 +8,10 @@
 #include <linux/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/tcp.h"
 
@@ -233,6 +235,32 @@ static void test_half_closed(void **state)
 	close(fd);
 }
 
+static void no_log(void *arg, const char *line, size_t n) { (void)arg, (void)line, (void)n; }
+
+/* Out of descriptors: who idled longest makes room, and the loop does not turn for nothing until then. */
+static void test_no_descriptors(void **state)
+{
+	(void)state;
+	struct rlimit was, low;
+	fl_log_capture(no_log, NULL);
+	int idle = client(1), next = socket(AF_INET, SOCK_STREAM, 0), top = dup(next);
+	close(top);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	low = was;
+	low.rlim_cur = (rlim_t)top;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(connect(next, (struct sockaddr *)&at, sizeof at), 0);
+	fl_loop_run_until_idle(loop);           /* returns */
+	assert_true(is_closed(idle));
+	assert_int_equal(fl_tcp_stats(tcp).accepted, 1);
+	fl_loop_advance(loop, 100 * FL_MS);
+	assert_int_equal(fl_tcp_stats(tcp).accepted, 2);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	close(idle);
+	close(next);
+	fl_loop_run_until_idle(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +270,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_max_messages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_one_segment, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_half_closed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

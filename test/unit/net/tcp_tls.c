@@ -513,11 +513,52 @@ static void test_new_certificate(void **state)
 	close_peer(&b);
 }
 
+/* Plain words where TLS is awaited: the owner never hears of that client, whether it goes, stays too long, or its listener goes. */
+static void no_owner(struct fl_conn *c) { (void)c; fail(); }
+static void no_bytes(struct fl_conn *c, const uint8_t *p, size_t n) { (void)c, (void)p, (void)n; fail(); }
+static bool no_due(struct fl_conn *c) { (void)c; fail(); return false; }
+
+static void test_unsealed(void **state)
+{
+	(void)state;
+	static const struct fl_tcp_ops ops = { .bytes = no_bytes, .closed = on_closed, .bye = no_owner, .due = no_due, .room = no_owner,
+					       .unsealed = "no\n" };
+	li.ops = &ops;
+	int fd[3];
+	for (int i = 0; i < 3; i++) {
+		char got[8];
+		fd[i] = socket(AF_INET, SOCK_STREAM, 0);
+		assert_int_equal(connect(fd[i], (struct sockaddr *)&at, sizeof at), 0);
+		assert_int_equal(send(fd[i], "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
+		fl_loop_run_until_idle(loop);
+		assert_int_equal(recv(fd[i], got, sizeof got, MSG_DONTWAIT), 3);
+		assert_int_equal(recv(fd[i], got, sizeof got, MSG_DONTWAIT), 0);
+	}
+	close(fd[0]);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(closed, 1);
+	fl_loop_advance(loop, FL_SEC - 1);
+	assert_int_equal(closed, 1);
+	fl_loop_advance(loop, 1);
+	assert_int_equal(closed, 3);
+	fd[0] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd[0], (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(send(fd[0], "HEAD / HTTP/1.0\r\n\r\n", 19, 0), 19);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(fl_tcp_stats(tcp).open, 1);
+	fl_tcp_unlisten(&li);
+	assert_int_equal(closed, 4);
+	assert_int_equal(fl_tcp_stats(tcp).unshaken, 4);
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_one_record), T(test_gathered_first), T(test_beside_raw), T(test_rests), T(test_large), T(test_breaks_off),
-					    T(test_half_closed), T(test_time), T(test_unread), T(test_many_handshakes), T(test_new_certificate) };
+	const struct CMUnitTest tests[] = { T(test_one_record), T(test_gathered_first), T(test_beside_raw), T(test_rests), T(test_large),
+					    T(test_breaks_off), T(test_half_closed), T(test_time), T(test_unread), T(test_many_handshakes),
+					    T(test_new_certificate), T(test_unsealed) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,8 +40,8 @@ static void test_v1(void **state)
 	int fd = dial();
 	say(fd, one, sizeof one - 1);
 	hear(fd);
-	assert_memory_equal(in, "HTTP/1.1 200 OK\r\ncontent-type: x/y\r\ndate: ", 42);
-	assert_non_null(strstr(in, "content-length: 5\r\n\r\nhello"));
+	assert_memory_equal(in, "HTTP/1.1 200 OK\r\nContent-Type: x/y\r\nDate: ", 42);
+	assert_non_null(strstr(in, "Content-Length: 5\r\n\r\nhello"));
 	for (size_t i = 0; i < sizeof one - 1; i++)
 		say(fd, one + i, 1);
 	hear(fd);
@@ -122,7 +122,7 @@ static void test_v1_refusals(void **state)
 		if (memcmp(in, want, strlen(want)))
 			fail_msg("%s\n → %s", rows[i].text, in);
 		assert_true(is_closed(fd));
-		close(fd);
+		hang_up(fd);
 	}
 	assert_int_equal(requests, 0);
 	assert_int_equal(stats.large, FL_COUNT(rows));
