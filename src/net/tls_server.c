@@ -1,6 +1,8 @@
 #include "net/tls_server.h"
 #include "base/mem.h"
 #include "base/rcu.h"
+#include "net/tls_policy.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
@@ -19,6 +21,9 @@ struct fl_tls_server {
 	int keylog;                             /* of its own; -1 */
 	gnutls_certificate_credentials_t cred;
 	gnutls_datum_t ticket;
+	/* Of a policy; NULL: */
+	gnutls_priority_t any, before13, from13;        /* the usual; the two: no suites were chosen */
+	char **sans; unsigned nsans;                    /* any will do */
 };
 
 struct fl_tls_session {
@@ -53,6 +58,12 @@ void fl_tls_server_put(struct fl_tls_server *s)
 	gnutls_free(s->ticket.data);
 	if (s->keylog >= 0)
 		close(s->keylog);
+	gnutls_priority_deinit(s->any);
+	gnutls_priority_deinit(s->before13);
+	gnutls_priority_deinit(s->from13);
+	for (unsigned i = 0; i < s->nsans; i++)
+		free(s->sans[i]);
+	free(s->sans);
 	free(s);
 }
 
@@ -87,39 +98,64 @@ static int pair_error(struct fl_str cert, struct fl_str key, int code, struct fl
 	return fl_err_set(e, "tls: %s", gnutls_strerror(code));
 }
 
-static int load_pair(struct fl_tls_server *s, struct fl_str cert, struct fl_str key, struct fl_err *e)
+static int load_pair(struct fl_tls_server *s, const struct fl_tls_material *m, struct fl_err *e)
 {
-	gnutls_datum_t dc = datum(cert), dk = datum(key);
+	gnutls_datum_t dc = datum(m->cert), dk = datum(m->key);
 	struct fl_err why;
 	int ret = gnutls_certificate_set_x509_key_mem2(s->cred, &dc, &dk, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (ret >= 0)
 		return 0;
-	pair_error(cert, key, ret, &why);
-	return fl_err_set(e, "could not load TLS cert: %s", why.msg);
+	pair_error(m->cert, m->key, ret, &why);
+	return fl_err_set(e, "%s: %s", m->words, why.msg);
 }
 
 /* ca.p NULL: the system's, and only when clients are to be verified: it costs megabytes. */
-static int load_ca(struct fl_tls_server *s, struct fl_str ca, struct fl_err *e)
+static int load_ca(struct fl_tls_server *s, const struct fl_tls_material *m, struct fl_err *e)
 {
-	gnutls_datum_t d = datum(ca);
-	if (ca.p)
+	gnutls_datum_t d = datum(m->ca);
+	if (m->ca.p)
 		return gnutls_certificate_set_x509_trust_mem(s->cred, &d, GNUTLS_X509_FMT_PEM) > 0 ? 0 :
-		       fl_err_set(e, "could not read root certs: %%!s(<nil>)");         /* CoreDNS formats a nil error */
+		       fl_err_set(e, "%s", m->ca_words);
 	if (s->auth != FL_TLS_VERIFY_IF_GIVEN && s->auth != FL_TLS_REQUIRE_AND_VERIFY)
 		return 0;
 	int n = gnutls_certificate_set_x509_system_trust(s->cred);
 	return n < 0 ? fl_err_set(e, "unable to load the system's root certificates: %s", gnutls_strerror(n)) : 0;
 }
 
-static struct fl_tls_server *server_create(struct fl_str cert, struct fl_str key, struct fl_str ca, enum fl_tls_client_auth auth,
-					   int keylog, struct fl_err *e)
+static int set_priority(gnutls_priority_t *to, const struct fl_tls_policy *p, bool rsa, enum fl_tls_when when, struct fl_err *e)
+{
+	char text[FL_TLS_PRIORITY];
+	if (!fl_tls_priority(text, p, rsa, when))
+		return when == FL_TLS_BEFORE_13 ? 0 : fl_err_set(e, "tls: no version and cipher suite is left to be spoken");
+	int ret = gnutls_priority_init2(to, text, NULL, 0);
+	return ret < 0 ? fl_err_set(e, "tls: %s", gnutls_strerror(ret)) : 0;
+}
+
+static int load_policy(struct fl_tls_server *s, const struct fl_tls_policy *p, struct fl_err *e)
+{
+	gnutls_x509_privkey_t key = NULL;
+	if (!p)
+		return 0;
+	int pk = gnutls_certificate_get_x509_key(s->cred, 0, &key) < 0 ? GNUTLS_PK_UNKNOWN : gnutls_x509_privkey_get_pk_algorithm(key);
+	gnutls_x509_privkey_deinit(key);
+	bool rsa = pk == GNUTLS_PK_RSA || pk == GNUTLS_PK_RSA_PSS;
+	if (set_priority(&s->any, p, rsa, FL_TLS_ANY, e) ||
+	    (p->suites && (set_priority(&s->before13, p, rsa, FL_TLS_BEFORE_13, e) || set_priority(&s->from13, p, rsa, FL_TLS_FROM_13, e))))
+		return -EINVAL;
+	s->sans = p->sans ? fl_xalloc((p->nsans + 1) * sizeof *s->sans) : NULL;
+	for (; p->sans && s->nsans < p->nsans; s->nsans++)
+		s->sans[s->nsans] = fl_xstrndup(p->sans[s->nsans], strlen(p->sans[s->nsans]));
+	return 0;
+}
+
+struct fl_tls_server *fl_tls_server_create(const struct fl_tls_material *m, struct fl_err *e)
 {
 	struct fl_tls_server *s = fl_xalloc(sizeof *s);
-	*s = (struct fl_tls_server){ .refs = 1, .auth = auth, .keylog = keylog < 0 ? -1 : dup(keylog) };
+	*s = (struct fl_tls_server){ .refs = 1, .auth = m->auth, .keylog = m->keylog < 0 ? -1 : dup(m->keylog) };
 	fl_err_set(e, "out of memory");
 	if ((!priority && gnutls_priority_init2(&priority, PRIORITY, NULL, 0) < 0) ||
 	    gnutls_certificate_allocate_credentials(&s->cred) < 0 || gnutls_session_ticket_key_generate(&s->ticket) < 0 ||
-	    load_pair(s, cert, key, e) || load_ca(s, ca, e)) {
+	    load_pair(s, m, e) || load_ca(s, m, e) || load_policy(s, m->policy, e)) {
 		fl_tls_server_put(s);
 		return NULL;
 	}
@@ -213,8 +249,11 @@ int fl_tls_host_reload(struct fl_tls_host *h, struct fl_err *e)
 	int ret = files_read(h, f, e);
 	if (ret || (old && files_same(f, h->file)))
 		goto out;
-	s = server_create((struct fl_str){ f[0].text, f[0].n }, (struct fl_str){ f[1].text, f[1].n },
-			  (struct fl_str){ f[2].text, f[2].n }, h->path.auth, h->path.keylog, e);
+	s = fl_tls_server_create(&(struct fl_tls_material){
+		.cert = { f[0].text, f[0].n }, .key = { f[1].text, f[1].n }, .ca = { f[2].text, f[2].n }, .auth = h->path.auth,
+		.words = "could not load TLS cert",
+		.ca_words = "could not read root certs: %!s(<nil>)",    /* CoreDNS formats a nil error */
+		.keylog = h->path.keylog }, e);
 	ret = s ? 1 : -EINVAL;
 	if (!s)
 		goto out;
@@ -246,6 +285,13 @@ struct fl_tls_host *fl_tls_host_create(const struct fl_tls_paths *p, struct fl_e
 		return h;
 	fl_tls_host_destroy(h);
 	return NULL;
+}
+
+struct fl_tls_host *fl_tls_host_of(struct fl_tls_server *s)
+{
+	struct fl_tls_host *h = fl_xalloc(sizeof *h);
+	*h = (struct fl_tls_host){ .now = s, .path.keylog = -1 };
+	return h;
 }
 
 void fl_tls_host_destroy(struct fl_tls_host *h)
@@ -292,6 +338,53 @@ static int verify_client(gnutls_session_t s)
 		return 0;
 	int ret = gnutls_certificate_verify_peers(s, &purpose, 1, &status);
 	return ret < 0 || status ? GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR : 0;
+}
+
+static bool san_listed(const struct fl_tls_server *s, int type, struct fl_str san)
+{
+	char ip[INET6_ADDRSTRLEN];
+	if (type == GNUTLS_SAN_IPADDRESS && (san.n == 4 || san.n == 16))
+		san = fl_str(inet_ntop(san.n == 4 ? AF_INET : AF_INET6, san.p, ip, sizeof ip));
+	else if (type != GNUTLS_SAN_DNSNAME && type != GNUTLS_SAN_RFC822NAME && type != GNUTLS_SAN_URI)
+		return false;
+	for (unsigned i = 0; i < s->nsans; i++)
+		if (fl_str_is(san, s->sans[i]))
+			return true;
+	return false;
+}
+
+/* Of the client's own certificate one name must be in the list; without a certificate there is none. */
+static int verify_sans(gnutls_session_t session)
+{
+	struct fl_tls_session *t = gnutls_session_get_ptr(session);
+	enum fl_tls_client_auth auth = t->server->auth;
+	unsigned n = 0;
+	const gnutls_datum_t *peer = gnutls_certificate_get_peers(session, &n);
+	gnutls_x509_crt_t crt = NULL;
+	bool ok = false;
+	int type = 0, ret = auth == FL_TLS_VERIFY_IF_GIVEN || auth == FL_TLS_REQUIRE_AND_VERIFY ? verify_client(session) : 0;
+	if (ret)
+		return ret;
+	if (peer && n && gnutls_x509_crt_init(&crt) >= 0 && gnutls_x509_crt_import(crt, peer, GNUTLS_X509_FMT_DER) >= 0)
+		for (unsigned i = 0; !ok && i < 1000; i++) {
+			char san[1024];
+			size_t size = sizeof san;
+			type = gnutls_x509_crt_get_subject_alt_name(crt, i, san, &size, NULL);
+			ok = type >= 0 && san_listed(t->server, type, (struct fl_str){ san, size });
+			if (type < 0 && type != GNUTLS_E_SHORT_MEMORY_BUFFER)
+				break;
+		}
+	gnutls_x509_crt_deinit(crt);
+	return ok ? 0 : GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+}
+
+/* A choice of cipher suites does not speak of TLS 1.3: now it is known which of the two it is. */
+static int hello(gnutls_session_t session)
+{
+	struct fl_tls_session *t = gnutls_session_get_ptr(session);
+	bool v13 = gnutls_protocol_get_version(session) == GNUTLS_TLS1_3;
+	gnutls_priority_t p = v13 ? t->server->from13 : t->server->before13;
+	return p ? gnutls_priority_set(session, p) : 0;
 }
 
 /* A line of the NSS key log: LABEL CLIENT_RANDOM SECRET. */
@@ -364,11 +457,16 @@ static int prepare(struct fl_tls_session *t, const char *const *alpn, bool alpn_
 		return ret;
 	for (; alpn && alpn[n] && n < FL_COUNT(proto); n++)
 		proto[n] = datum(fl_str(alpn[n]));
-	if ((ret = gnutls_priority_set(t->s, priority)) < 0 || (ret = fl_tls_server_prepare(t->server, t->s)) < 0)
+	gnutls_session_set_ptr(t->s, t);
+	if ((ret = gnutls_priority_set(t->s, t->server->any ? t->server->any : priority)) < 0 || (ret = fl_tls_server_prepare(t->server, t->s)) < 0)
 		return ret;
 	unsigned flags = GNUTLS_ALPN_SERVER_PRECEDENCE | (alpn_must ? GNUTLS_ALPN_MANDATORY : 0u);
 	if (n && (ret = gnutls_alpn_set_protocols(t->s, proto, n, flags)) < 0)
 		return ret;
+	if (t->server->from13)
+		gnutls_handshake_set_post_client_hello_function(t->s, hello);
+	if (t->server->sans && t->server->auth != FL_TLS_NOCERT)
+		gnutls_session_set_verify_function(t->s, verify_sans);
 	gnutls_transport_set_ptr(t->s, t);
 	gnutls_transport_set_pull_function(t->s, pull);
 	gnutls_transport_set_push_function(t->s, push);

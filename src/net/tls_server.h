@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include <sys/types.h>
 
+struct fl_tls_policy;
 struct gnutls_session_int;
 struct gnutls_certificate_credentials_st;
 
@@ -38,12 +39,25 @@ const char *fl_tls_host_differs(const struct fl_tls_host *a, const struct fl_tls
 /* ---- what serves now ---- */
 
 struct fl_tls_server;
+/* Of texts that somebody else read (PEM), once and for all. NULL with words in e; what is wrong with the pair stands behind `words` and a
+ * colon. ca.p NULL: the system's. policy NULL: the usual; all is copied. Main thread. */
+struct fl_tls_material {
+	struct fl_str cert, key, ca;
+	enum fl_tls_client_auth auth;
+	const char *words, *ca_words;   /* the latter: there is no certificate in ca */
+	int keylog;                     /* as above, but borrowed; -1 */
+	const struct fl_tls_policy *policy;
+};
+struct fl_tls_server *fl_tls_server_create(const struct fl_tls_material *m, struct fl_err *e);
+/* A host without files, for listeners: it has s, taken, for ever. */
+struct fl_tls_host *fl_tls_host_of(struct fl_tls_server *s);
+
 /* Counted; any thread that reads RCU, or the main thread. */
 struct fl_tls_server *fl_tls_host_now(struct fl_tls_host *h);
 void fl_tls_server_put(struct fl_tls_server *s);        /* any thread; NULL is fine */
 
 /* For transports that drive GnuTLS themselves (QUIC): credentials, what is asked of clients, tickets and key log go into a session
- * made by gnutls_init(GNUTLS_SERVER …); s must outlive it. Priorities and ALPN are the caller's. Takes the session's gnutls_db_ptr
+ * made by gnutls_init(GNUTLS_SERVER …); s must outlive it, and has no policy. Priorities and ALPN are the caller's. Takes the session's gnutls_db_ptr
  * for the key log. 0, or a GnuTLS error. */
 int fl_tls_server_prepare(struct fl_tls_server *s, struct gnutls_session_int *session);
 struct gnutls_certificate_credentials_st *fl_tls_server_creds(const struct fl_tls_server *s);
