@@ -2,17 +2,20 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metric.h"
+#include "ctl/guard.h"
 #include "ctl/http_int.h"
 #include "net/udp.h"
+#include "net/web.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { STREAMS = 64, UNSENT = 64 << 20, PATIENCE_S = 5 };
 
 struct fl_http_face {
 	struct fl_http_face *next;              /* of one listener, newest first */
@@ -20,32 +23,88 @@ struct fl_http_face {
 	char *path;
 	fl_http_handler *fn;
 	void *arg;
+	struct fl_guard *guard;                 /* borrowed; NULL: it brought none */
 };
 
 struct listener {
-	struct fl_io io;
-	struct fl_timer again;                  /* no descriptors left: accepting rests */
-	struct fl_http_peers peers;
+	struct fl_tcp_listener tcp;
+	struct fl_tcp_share share;
+	struct fl_web *web;
+	struct fl_loop *loop;
 	struct listener *next;
-	struct fl_http_face *faces;
+	struct fl_http_face *faces;             /* none: it closes */
 	uint16_t port;
 	char *addr;
 };
 
+/* What all listeners share; there as long as one of them is. */
+static struct server {
+	struct fl_loop *loop;                   /* NULL: nothing is there */
+	struct fl_pool pool;
+	struct fl_tcp *tcp;
+	struct fl_web_stats web, web_told;
+	struct fl_tcp_stats tcp_told;
+	struct fl_later end;
+	bool closing; unsigned inside;          /* a face closes; a handler is called */
+} server;
 static struct listener *listeners;
-static struct fl_grid *drops;
 
-void fl_http_dropped(enum fl_http_drop why) { fl_grid_add(drops, 0, why, 1); }
+/* ---- what was refused ---- */
 
-static void count_drops(void)
+static void count_drops(void *arg)
 {
 	static const char *const reasons[] = { "bad_request", "large_header", "timeout", "evicted" };
 	static const struct fl_dim dim = { 4, reasons };
 	static const struct fl_metric_def def = { .name = "fairlead_admin_http_dropped_total", .kind = FL_COUNTER,
 		.help = "Clients of the health, ready and metrics addresses that were refused or cut off.",
 		.labels = { "reason" } };
-	if (!drops)
-		drops = fl_metric_grid(fl_metric(&def), NULL, &dim, 1);
+	struct fl_grid *drops = fl_metric_grid(fl_metric(&def), NULL, &dim, 1);
+	struct fl_web_stats *told = &server.web_told, web = fl_web_stats_read(&server.web);
+	struct fl_tcp_stats tcp = server.tcp ? fl_tcp_stats(server.tcp) : server.tcp_told;
+	(void)arg;
+	fl_grid_add(drops, 0, 0, web.bad - told->bad);
+	fl_grid_add(drops, 0, 1, web.large - web.bad - (told->large - told->bad));
+	fl_grid_add(drops, 0, 2, web.slow - told->slow + (tcp.stalled - server.tcp_told.stalled));
+	fl_grid_add(drops, 0, 3, tcp.refused - server.tcp_told.refused);
+	server.web_told = web;
+	server.tcp_told = tcp;
+}
+
+/* ---- the server ---- */
+
+static void server_end(void)
+{
+	if (listeners || !server.loop)
+		return;
+	count_drops(NULL);
+	server.tcp_told = (struct fl_tcp_stats){ 0 };
+	fl_later_clear(server.loop, &server.end);
+	fl_tcp_destroy(server.tcp);
+	fl_pool_finish(&server.pool);
+	server.tcp = NULL;
+	server.loop = NULL;
+}
+
+static bool server_end_later(struct fl_later *d)
+{
+	(void)d;
+	server_end();
+	return false;
+}
+
+static void server_begin(struct fl_loop *l)
+{
+	static const struct fl_tcp_limits lim = { .max_conns = 1024, .max_inflight = 1, .max_unsent = UNSENT };
+	static const struct fl_tcp_ops none = { 0 };
+	fl_assert(!server.loop || server.loop == l);
+	fl_metric_before(count_drops, NULL);
+	count_drops(NULL);
+	if (server.loop)
+		return;
+	server.loop = l;
+	server.end.fn = server_end_later;
+	fl_pool_init(&server.pool, 2 * UNSENT);
+	server.tcp = fl_tcp_create(l, &server.pool, &lim, &none);
 }
 
 /* ---- addresses ---- */
@@ -135,6 +194,8 @@ static int bind_to(struct fl_str addr, struct fl_err *e)
 
 /* ---- listeners ---- */
 
+static struct listener *of(struct fl_tcp_listener *tcp) { return (struct listener *)((char *)tcp - offsetof(struct listener, tcp)); }
+
 static struct fl_http_face *route(struct listener *li, struct fl_str path)
 {
 	struct fl_http_face *best = NULL;
@@ -147,9 +208,9 @@ static struct fl_http_face *route(struct listener *li, struct fl_str path)
 	return best;
 }
 
-static void answer(struct fl_http_peers *ps, const struct fl_http_request *rq, struct fl_http_response *rs)
+void fl_http_route(struct fl_conn *c, const struct fl_http_request *rq, struct fl_http_response *rs)
 {
-	struct listener *li = (struct listener *)((char *)ps - offsetof(struct listener, peers));
+	struct listener *li = of(fl_conn_listener(c));
 	if (!fl_http_redirect(rs->location, sizeof rs->location, rq)) {
 		fl_http_not_found(rs);
 		return;
@@ -162,103 +223,125 @@ static void answer(struct fl_http_peers *ps, const struct fl_http_request *rq, s
 		return;
 	}
 	struct fl_http_face *f = route(li, rq->path);
+	server.inside++;
 	if (f)
 		f->fn(f->arg, rq, rs);
 	else
 		fl_http_not_found(rs);
+	server.inside--;
 }
 
-static void gone(struct fl_http_peers *ps)
+/* ---- the guard ---- */
+
+static struct fl_guard *guard_of(const struct listener *li)
 {
-	struct listener *li = (struct listener *)((char *)ps - offsetof(struct listener, peers)), **at = &listeners;
+	const struct fl_http_face *f = li->faces;
+	while (f && !f->guard)
+		f = f->next;
+	return f ? f->guard : NULL;
+}
+
+static void guard_look(struct listener *li, bool tls)
+{
+	static const char *const both[] = { "h2", "http/1.1", NULL }, *const one[] = { "http/1.1", NULL };
+	struct fl_guard *g = guard_of(li);
+	if (g)
+		fl_guard_look(g, tls);
+	li->tcp.tls = g ? fl_guard_tls(g) : NULL;
+	li->tcp.alpn = g && fl_guard_http2(g) ? both : one;
+}
+
+struct fl_guard *fl_http_guard(struct fl_conn *c, bool look)
+{
+	struct listener *li = of(fl_conn_listener(c));
+	if (look)
+		guard_look(li, false);
+	return guard_of(li);
+}
+
+struct fl_loop *fl_http_loop(struct fl_conn *c) { return of(fl_conn_listener(c))->loop; }
+
+static void on_coming(struct fl_tcp_listener *tcp) { guard_look(of(tcp), true); }
+
+/* ---- listeners ---- */
+
+static void on_gone(struct fl_tcp_listener *tcp)
+{
+	struct listener *li = of(tcp), **at = &listeners;
 	while (*at != li)
 		at = &(*at)->next;
 	*at = li->next;
+	fl_web_destroy(li->web);
 	free(li->addr);
 	free(li);
-}
-
-static void on_accept(struct fl_io *io, uint32_t events)
-{
-	struct listener *li = (struct listener *)io;
-	static uint64_t logged;
-	(void)events;
-	for (int i = 0; i < 16; i++) {
-		int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
-			if (li->peers.n >= FL_HTTP_CONNS)
-				fl_http_peer_evict(&li->peers);
-			fl_http_peer_add(&li->peers, fd);
-			continue;
-		}
-		if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
-			return;
-		/* The client waits in the backlog and would wake us again at once: rest, and make room. */
-		if (fl_log_every(10 * FL_SEC, &logged))
-			fl_log(FL_ERROR, NULL, "accept on %s: %s", li->addr, strerror(errno));
-		fl_http_peer_evict(&li->peers);
-		fl_loop_change(li->peers.loop, io, 0);
-		fl_timer_set(li->peers.loop, &li->again, fl_loop_now(li->peers.loop) + 100 * FL_MS);
+	if (listeners)
 		return;
-	}
-}
-
-static void on_again(struct fl_timer *t)
-{
-	struct listener *li = (struct listener *)((char *)t - offsetof(struct listener, again));
-	fl_loop_change(li->peers.loop, &li->io, EPOLLIN);
+	if (server.closing && !server.inside)
+		server_end();
+	else                                    /* a connection is still on the stack */
+		fl_loop_later(server.loop, &server.end);
 }
 
 static struct listener *find(const struct fl_loop *l, struct fl_str addr)
 {
 	for (struct listener *li = listeners; li; li = li->next)
-		if (li->peers.loop == l && !li->peers.closing && fl_str_is(addr, li->addr))
+		if (li->loop == l && li->faces && fl_str_is(addr, li->addr))
 			return li;
 	return NULL;
 }
 
 static int open_listener(struct fl_loop *l, struct fl_str addr, struct listener **out, struct fl_err *e)
 {
+	static const struct fl_web_conf conf = { .max_streams = STREAMS, .fields = true };
 	int fd = bind_to(addr, e);
 	if (fd < 0)
 		return fd;
+	server_begin(l);
 	struct listener *li = fl_xalloc(sizeof *li);
 	struct sockaddr_in6 sa = { 0 };
 	socklen_t len = sizeof sa;
-	*li = (struct listener){ .io = { .fd = fd, .fn = on_accept }, .again.fn = on_again, .next = listeners,
-		.peers = { .loop = l, .answer = answer, .gone = gone }, .addr = fl_xstrndup(addr.p, addr.n) };
-	int ret = fl_loop_add(l, &li->io, EPOLLIN);
+	*li = (struct listener){ .tcp = { .read_ns = PATIENCE_S * FL_SEC, .write_ns = PATIENCE_S * FL_SEC, .idle_ns = PATIENCE_S * FL_SEC,
+			.ops = &fl_web_tcp_ops, .alpn_must = true, .share = &li->share, .max_share = FL_HTTP_CONNS, .coming = on_coming,
+			.on_gone = on_gone },
+		.web = fl_web_create(l, &fl_http_ops, &server.web), .loop = l, .next = listeners, .addr = fl_xstrndup(addr.p, addr.n) };
+	fl_web_configure(li->web, &conf);
+	li->tcp.speaker = li->web;
+	listeners = li;
+	int ret = fl_tcp_listen(server.tcp, &li->tcp, fd);
 	if (ret || getsockname(fd, (struct sockaddr *)&sa, &len)) {
 		ret = ret ? ret : -errno;
 		fl_err_set(e, "listen tcp %s: %s", li->addr, strerror(-ret));
-		fl_loop_del(l, &li->io);
-		close(fd);
-		free(li->addr);
-		free(li);
+		server.closing = true;
+		li->tcp.io.on ? fl_tcp_unlisten(&li->tcp) : (close(fd), on_gone(&li->tcp));
+		server.closing = false;
 		return ret;
 	}
 	li->port = ntohs(sa.sin6_port);         /* at the same place for both families */
-	listeners = li;
 	*out = li;
 	return 0;
 }
 
 /* ---- faces ---- */
 
-int fl_http_listen(struct fl_loop *l, struct fl_str addr, const char *path, fl_http_handler *fn, void *arg,
-		   struct fl_http_face **face, struct fl_err *e)
+int fl_http_listen_guarded(struct fl_loop *l, struct fl_str addr, const char *path, fl_http_handler *fn, void *arg, struct fl_guard *guard,
+			   struct fl_http_face **face, struct fl_err *e)
 {
 	fl_assert(path[0] == '/');
-	count_drops();
 	struct listener *li = find(l, addr);
 	int ret = li ? 0 : open_listener(l, addr, &li, e);
 	if (ret)
 		return ret;
 	struct fl_http_face *f = fl_xalloc(sizeof *f);
-	*f = (struct fl_http_face){ .next = li->faces, .li = li, .path = fl_xstrndup(path, strlen(path)), .fn = fn, .arg = arg };
+	*f = (struct fl_http_face){ .next = li->faces, .li = li, .path = fl_xstrndup(path, strlen(path)), .fn = fn, .arg = arg, .guard = guard };
 	li->faces = f;
 	*face = f;
 	return 0;
+}
+
+int fl_http_listen(struct fl_loop *l, struct fl_str addr, const char *path, fl_http_handler *fn, void *arg, struct fl_http_face **face,
+		   struct fl_err *e)
+{
+	return fl_http_listen_guarded(l, addr, path, fn, arg, NULL, face, e);
 }
 
 void fl_http_close(struct fl_http_face *f)
@@ -270,26 +353,28 @@ void fl_http_close(struct fl_http_face *f)
 	while (*at != f)
 		at = &(*at)->next;
 	*at = f->next;
+	li->tcp.tls = NULL;                     /* it may have been of this face; looked at again before it is used */
 	free(f->path);
 	free(f);
 	if (li->faces)
 		return;
-	fl_loop_del(li->peers.loop, &li->io);
-	fl_timer_clear(li->peers.loop, &li->again);
-	close(li->io.fd);
-	fl_http_peers_close(&li->peers, false);
+	server.closing = true;
+	fl_tcp_unlisten(&li->tcp);
+	server.closing = false;
 }
 
 uint16_t fl_http_port(const struct fl_http_face *face) { return face->li->port; }
 
 void fl_http_finish(struct fl_loop *l)
 {
-	for (struct listener *li = listeners, *next; li; li = next) {
-		next = li->next;
-		fl_assert(li->peers.loop != l || !li->faces);
-		if (li->peers.loop == l)
-			fl_http_peers_close(&li->peers, true);
-	}
+	if (server.loop != l)
+		return;
+	fl_basic_finish();
+	for (struct listener *li = listeners; li; li = li->next)
+		fl_assert(!li->faces);
+	fl_tcp_destroy(server.tcp);             /* with the last connection of each they go */
+	server.tcp = NULL;
+	server_end();
 }
 
 /* ---- answers ---- */

@@ -1,5 +1,5 @@
 /* http: the admin faces of the server: /health, /ready, /metrics and later ones, each a path at an address. Main thread only; for
- * answers that a handler has at once. How to use it: doc/api/http.md.
+ * answers that a handler has at once. HTTP itself is net/web's, TLS net/tcp's. How to use it: doc/api/http.md.
  *
  *   start():  fl_http_listen(loop, ":8080", "/health", handler, self, &face, &err)
  *   handler:  fl_http_reply(rs, 200, "OK")
@@ -9,21 +9,23 @@
  * last goes. A reload whose new generation listens before the old one closes therefore keeps the socket, and its clients. Of two
  * faces with an equal path the newer answers; when it closes first (a reload that failed) the older does again.
  *
+ * A listener is guarded by the web configuration file (ctl/guard.h) of its newest face that brought one: then all its faces are.
+ *
  * A listener serves at most FL_HTTP_CONNS clients: one more closes the one that has been silent longest. A client has 5 s for a
- * head of at most 8 KiB, 5 s to take its answer, and may idle 5 s. What is closed for that, or is no HTTP, is counted in
+ * request, 5 s to take its answer, and may idle 5 s. What is closed for that, or is no HTTP, is counted in
  * fairlead_admin_http_dropped_total. */
 #pragma once
 #include "base/err.h"
 #include "net/loop.h"
 
-enum { FL_HTTP_CONNS = 64, FL_HTTP_HEAD = 8192 };
+enum { FL_HTTP_CONNS = 64 };
 
 /* Lent for the handler's call. */
 struct fl_http_request {
 	struct fl_str method;           /* any token, as sent; HEAD is answered as GET, without the body */
 	struct fl_str path;             /* %-decoded */
 	struct fl_str query;            /* what follows '?', as sent */
-	struct fl_str head;             /* the lines of the header */
+	struct fl_str head;             /* the lines of the header, see fl_web_find() */
 };
 /* Comes as 200 and empty. The body is the response's until it is sent. */
 struct fl_http_response {
@@ -31,6 +33,7 @@ struct fl_http_response {
 	const char *type;               /* static; at first "text/plain; charset=utf-8" */
 	bool nosniff;                   /* X-Content-Type-Options, as Go says on errors */
 	const char *headers;            /* more header lines, each with its CRLF; static, at most 600 bytes; NULL: none */
+	const char *authenticate;       /* WWW-Authenticate; static; NULL: none */
 	char location[256];             /* of a redirect; %-encoded */
 	char *body;
 	size_t n, cap;
@@ -42,6 +45,10 @@ typedef void fl_http_handler(void *arg, const struct fl_http_request *rq, struct
  * ends in '/'. 0 and *face, or -errno and Go's words ("listen tcp 192.0.2.1:8080: bind: cannot assign requested address"). */
 int fl_http_listen(struct fl_loop *l, struct fl_str addr, const char *path, fl_http_handler *fn, void *arg,
 		   struct fl_http_face **face, struct fl_err *e);
+/* The same, and the listener is guarded. */
+struct fl_guard;
+int fl_http_listen_guarded(struct fl_loop *l, struct fl_str addr, const char *path, fl_http_handler *fn, void *arg, struct fl_guard *guard,
+			   struct fl_http_face **face, struct fl_err *e);
 /* The handler is not called any more. With a listener's last face its socket closes, and each client when its answer is out.
  * NULL: nothing. */
 void fl_http_close(struct fl_http_face *face);

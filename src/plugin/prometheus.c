@@ -1,6 +1,7 @@
 /* prometheus: counts what this block answers, and shows all families of the process at an address. Counting is dns/stats; here the zone
  * and the plugin that answered are found, both by tables that chain() makes. */
 #include "base/log.h"
+#include "ctl/guard.h"
 #include "ctl/http.h"
 #include "ctl/process.h"
 #include "dns/plugin.h"
@@ -15,6 +16,8 @@ struct prom {
 	struct fl_str addr;
 	struct fl_loop *loop;
 	struct fl_http_face *face;
+	struct fl_str web_config;       /* {NULL, 0}: none */
+	struct fl_guard *guard;         /* of that, shared with the next generation; NULL: it is no good, or there is none */
 	const struct fl_zones *zones;
 	struct named *named, **last;    /* the block's plugins that a query passes */
 	struct shown *shown;
@@ -72,7 +75,7 @@ static const struct fl_metric_def idle[] = {
 	{ "coredns_reload_failed_total", "Counter of the number of failed reload attempts.", FL_COUNTER, .always = true },
 };
 
-static int option(struct fl_setup *s)
+static int option(struct fl_setup *s, struct prom *p)
 {
 	struct fl_disp *d = fl_setup_disp(s);
 	struct fl_str *arg, name = fl_disp_val(d);
@@ -82,10 +85,41 @@ static int option(struct fl_setup *s)
 		return n ? fl_setup_arg_error(s) : 0;
 	}
 	if (fl_str_is(name, "tls")) {
-		n = fl_disp_args(d, &arg);
-		return n == 1 ? fl_setup_later(s, "tls") : fl_setup_arg_error(s);
+		if (p->web_config.p)
+			return fl_setup_parse_error(s, "tls block already specified");
+		if (fl_disp_args(d, &arg) != 1)
+			return fl_setup_arg_error(s);
+		p->web_config = arg[0];
+		return 0;
 	}
 	return fl_setup_parse_error(s, "unknown option: %.*s", FL_FMT(name));
+}
+
+struct wanted { struct fl_loop *loop; const char *path; struct fl_err err; bool made; };
+
+static void *guard_create(void *arg)
+{
+	struct wanted *w = arg;
+	w->made = true;
+	return fl_guard_create(w->loop, w->path, &w->err);
+}
+
+static void guard_destroy(void *guard) { fl_guard_destroy(guard); }
+
+/* As CoreDNS: a file that is no good is complained of, and nothing is shown; on a reload what the file said before stays. */
+static void guard_get(struct fl_setup *s, struct prom *p)
+{
+	struct fl_str key = fl_arena_printf(p->arena, "prometheus\n%.*s\n%.*s", FL_FMT(p->addr), FL_FMT(p->web_config));
+	struct fl_str path = fl_arena_printf(p->arena, "%.*s", FL_FMT(p->web_config));
+	struct wanted w = { .loop = p->loop, .path = path.p };
+	if (key.p && path.p)
+		p->guard = fl_setup_keep(s, key, guard_create, guard_destroy, &w);
+	else
+		fl_err_set(&w.err, "out of memory");
+	if (!p->guard)
+		fl_log(FL_ERROR, NULL, "Invalid TLS config: %.*s: %s", FL_FMT(path), w.err.msg);
+	else if (!w.made && fl_guard_renew(p->guard, &w.err))
+		fl_log(FL_ERROR, NULL, "Invalid TLS config: %.*s: %s; what it said before stays", FL_FMT(path), w.err.msg);
 }
 
 static int setup(struct fl_setup *s, void **inst)
@@ -109,7 +143,9 @@ static int setup(struct fl_setup *s, void **inst)
 	if (fl_http_split(p->addr, &host, &port, &e))
 		return fl_setup_error(s, "%s", e.msg);
 	while (!ret && fl_disp_next_block(d))
-		ret = option(s);
+		ret = option(s, p);
+	if (!ret && p->web_config.p)
+		guard_get(s, p);
 	return ret;
 }
 
@@ -173,7 +209,9 @@ static int start(void *inst, struct fl_err *e)
 	fl_process_metrics();
 	for (struct shown *s = p->shown; s; s = s->next)
 		show(s->grid, true);
-	if (fl_http_listen(p->loop, p->addr, "/metrics", fl_http_metrics, NULL, &p->face, &why))
+	if (p->web_config.p && !p->guard)       /* said at set-up */
+		return 0;
+	if (fl_http_listen_guarded(p->loop, p->addr, "/metrics", fl_http_metrics, NULL, p->guard, &p->face, &why))
 		fl_log(FL_ERROR, NULL, "Failed to start metrics handler: %s", why.msg);      /* as CoreDNS: said, not fatal */
 	return 0;
 }
@@ -210,7 +248,7 @@ static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 static const struct fl_opt opts[] = {
 	{ "", "[ADDRESS]", "where /metrics is served (localhost:9153)" },
 	{ "runtime_metrics", "", "accepted" },
-	{ "tls", "FILE", "not in this version" },
+	{ "tls", "FILE", "TLS, users and more for ADDRESS: a web configuration file of Prometheus' exporters" },
 	{ 0 },
 };
 

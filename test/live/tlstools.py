@@ -26,9 +26,9 @@ class Authority:
                 ipaddress.ip_address("127.0.0.1"))]), critical=False)
         return b.sign(self.key, hashes.SHA256())
 
-    def issue(self, name, client=False):
+    def issue(self, name, client=False, key=None):
         """(certificate, key) in PEM, as bytes."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         cert = self._build(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, False, usage)
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -117,6 +117,8 @@ static const char *ask(uint16_t port, const char *text, bool *closed)
 	return answer;
 }
 
+static void nowhere(void *arg, const char *p, size_t n) { (void)arg, (void)p, (void)n; }
+
 static double dropped(const char *reason)
 {
 	static const char *const reasons[] = { "bad_request", "large_header", "timeout", "evicted" };
@@ -124,6 +126,7 @@ static double dropped(const char *reason)
 	static const struct fl_metric_def def = { .name = "fairlead_admin_http_dropped_total", .kind = FL_COUNTER,
 						  .labels = { "reason" } };
 	struct fl_grid *g = fl_metric_grid(fl_metric(&def), NULL, &dim, 1);
+	fl_metric_expose_named(NULL, 0, nowhere, NULL);         /* it is counted when somebody looks */
 	for (unsigned i = 0; i < 4; i++)
 		if (!strcmp(reasons[i], reason))
 			return fl_grid_value(g, i);
@@ -135,7 +138,7 @@ static double dropped(const char *reason)
 #define OK200 "HTTP/1.1 200 OK\r\n" PLAIN "Content-Length: 2\r\n\r\nOK"
 #define NOT_FOUND "HTTP/1.1 404 Not Found\r\n" PLAIN \
 	"X-Content-Type-Options: nosniff\r\nContent-Length: 19\r\n\r\n404 page not found\n"
-#define REFUSED(words, n) "HTTP/1.1 " words "\r\n" PLAIN "Content-Length: " #n "\r\nConnection: close\r\n\r\n" words
+#define REFUSED(words) "HTTP/1.1 " words "\r\n" PLAIN "Connection: close\r\n\r\n" words
 
 #define X16 "xxxxxxxxxxxxxxxx"
 #define X64 X16 X16 X16 X16
@@ -163,9 +166,9 @@ static void test_answers(void **state)
 		{ "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
 		  OK200 NOT_FOUND, false },
 		{ "POST /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		  "HTTP/1.1 200 OK\r\n" PLAIN "Content-Length: 2\r\nConnection: close\r\n\r\nOK", true },
+		  OK200, false },
 		{ "POST /health HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
-		  "HTTP/1.1 200 OK\r\n" PLAIN "Content-Length: 2\r\nConnection: close\r\n\r\nOK", true },
+		  "HTTP/1.1 100 Continue\r\n\r\n", false },
 		{ "GET /echo?a=%20b+c&&d&%zz=1&name%5B%5D=x HTTP/1.1\r\nHost: a\r\nuser-agent:  me \r\n\r\n",
 		  "HTTP/1.1 200 OK\r\n" PLAIN "Content-Length: 32\r\n\r\nGET /echo|me|a= b c;d=;name[]=x;", false },
 		{ "PUT /tree/a%2fb HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -180,26 +183,27 @@ static void test_answers(void **state)
 		  "Content-Length: 0\r\n\r\n", false },
 		{ "GET //" X256 " HTTP/1.1\r\nHost: a\r\n\r\n", NOT_FOUND, false },
 		/* refused */
-		{ "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request", 15), true },
-		{ "GET /health\r\n\r\n", REFUSED("400 Bad Request", 15), true },
-		{ "GET health HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request", 15), true },
-		{ "G(T /health HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request", 15), true },
-		{ "GET  /health HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request", 15), true },
-		{ "GET /health HTTP/1.1\r\n\r\n", REFUSED("400 Bad Request: missing required Host header", 45), true },
+		{ "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+		  "HTTP/1.1 400 Bad Request\r\n" PLAIN "Content-Length: 15\r\n\r\n400 Bad Request", false },
+		{ "GET /health\r\n\r\n", REFUSED("400 Bad Request"), true },
+		{ "GET health HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request"), true },
+		{ "G(T /health HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request"), true },
+		{ "GET  /health HTTP/1.1\r\nHost: a\r\n\r\n", REFUSED("400 Bad Request"), true },
+		{ "GET /health HTTP/1.1\r\n\r\n", REFUSED("400 Bad Request: missing required Host header"), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-		  REFUSED("400 Bad Request: too many Host headers", 38), true },
-		{ "GET /health HTTP/1.1\r\nHost: a\r\nb : c\r\n\r\n", REFUSED("400 Bad Request: invalid header name", 36), true },
-		{ "GET /health HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", REFUSED("400 Bad Request: invalid header name", 36), true },
+		  REFUSED("400 Bad Request: too many Host headers"), true },
+		{ "GET /health HTTP/1.1\r\nHost: a\r\nb : c\r\n\r\n", REFUSED("400 Bad Request: invalid header name"), true },
+		{ "GET /health HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", REFUSED("400 Bad Request: invalid header name"), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nb: \x01\r\n\r\n",
-		  REFUSED("400 Bad Request: invalid header value", 37), true },
+		  REFUSED("400 Bad Request: invalid header value"), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: -0\r\n\r\n",
-		  REFUSED("400 Bad Request: invalid Content-Length", 39), true },
+		  REFUSED("400 Bad Request: invalid Content-Length"), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
-		  REFUSED("400 Bad Request: invalid Content-Length", 39), true },
+		  REFUSED("400 Bad Request: invalid Content-Length"), true },
 		{ "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-		  REFUSED("400 Bad Request", 15), true },
+		  REFUSED("400 Bad Request"), true },
 		{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		  REFUSED("505 HTTP Version Not Supported: unsupported protocol version", 60), true },
+		  REFUSED("505 HTTP Version Not Supported: unsupported protocol version"), true },
 	};
 	struct fl_http_face *f[] = { face("127.0.0.1:0", "/health", ok, "OK"), face("127.0.0.1:0", "/echo", echo, NULL),
 		face("127.0.0.1:0", "/tree/", echo, NULL), face("127.0.0.1:0", "/tree/leaf", ok, "OK") };
@@ -210,7 +214,7 @@ static void test_answers(void **state)
 			fail_msg("%s\ngot (%s):\n%s\nexpected:\n%s", rows[i].ask, closed ? "closed" : "open", answer,
 				 rows[i].answer);
 	}
-	assert_true(dropped("bad_request") == 14);
+	assert_true(dropped("bad_request") == 13);
 	for (size_t i = 0; i < FL_COUNT(f); i++)
 		fl_http_close(f[i]);
 	fl_http_close(NULL);
@@ -246,17 +250,17 @@ static void test_large(void **state)
 {
 	(void)state;
 	struct fl_http_face *f = face("127.0.0.1:0", "/health", ok, "OK");
-	static char flood[20000], lines[4096] = "GET /health HTTP/1.1\r\nHost: a\r\n";
+	static char flood[40000], lines[4096] = "GET /health HTTP/1.1\r\nHost: a\r\n";
 	bool closed;
 	double before = dropped("large_header");
 	int n = snprintf(flood, sizeof flood, "GET /health HTTP/1.1\r\nHost: a\r\nX: ");
 	memset(flood + n, 'x', sizeof flood - 1 - (size_t)n);
-	assert_string_equal(ask(fl_http_port(f), flood, &closed), REFUSED("431 Request Header Fields Too Large", 35));
+	assert_string_equal(ask(fl_http_port(f), flood, &closed), REFUSED("431 Request Header Fields Too Large"));
 	assert_true(closed);
-	for (int i = 0; i < 64; i++)
+	for (int i = 0; i < 100; i++)
 		strcat(lines, "a: b\r\n");
 	strcat(lines, "\r\n");
-	assert_string_equal(ask(fl_http_port(f), lines, &closed), REFUSED("431 Request Header Fields Too Large", 35));
+	assert_string_equal(ask(fl_http_port(f), lines, &closed), REFUSED("431 Request Header Fields Too Large"));
 	assert_true(dropped("large_header") == before + 2);
 	fl_http_close(f);
 	clean = true;
