@@ -499,11 +499,15 @@ int fl_gen_shard_start(struct fl_gen *g, struct fl_shard *sh)
 
 void fl_gen_shard_stop(struct fl_gen *g, struct fl_shard *sh) { shard_stop(g, sh, NULL); }
 
+/* As on the way up: what stands below in the chain was done first, and is said first. */
 void fl_gen_flush(struct fl_gen *g, struct fl_shard *sh)
 {
-	EACH_INST(g, in)
-		if (in->p->flush)
-			in->p->flush(in->inst, sh, in->block->local[sh->id][in->slot]);
+	for (unsigned b = 0; b < g->nblock; b++)
+		for (unsigned i = g->block[b].ninst; i-- > 0;) {
+			const struct fl_inst *in = &g->block[b].inst[i];
+			if (in->p->flush)
+				in->p->flush(in->inst, sh, in->block->local[sh->id][in->slot]);
+		}
 }
 
 /* ---- routing ---- */

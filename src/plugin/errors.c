@@ -1,5 +1,6 @@
 /* errors: says why a query failed, one line each; `consolidate` counts those that a pattern matches and says so once a period. Shards
- * count, a timer of the main thread prints, period by period. What has been counted outlives a reload that keeps the pattern. */
+ * count, a timer of the main thread prints, period by period. What has been counted outlives a reload that keeps the pattern.
+ * Lines of queries wait for the end of the batch, so that each stands behind the one that `log` has of it, as in CoreDNS. */
 #include "base/log.h"
 #include "dns/plugin.h"
 #include "lang/regex.h"
@@ -21,6 +22,10 @@ struct pattern {
 
 struct use { struct pattern *p; struct use *next; };
 struct errors { struct use *use, **last; unsigned groups; };
+
+enum { WAITING = 16 * 1024, LINE = 2048 };
+/* A shard's: lines that wait, each a level and a text that ends with NUL. */
+struct local { struct fl_regex_scratch *scratch; size_t n; char wait[WAITING]; };
 
 /* ---- counting, on the main thread ---- */
 
@@ -170,9 +175,22 @@ static bool counted(struct pattern *p)
 	return !p->show_first;
 }
 
+static void flush(void *inst, struct fl_shard *sh, void *local)
+{
+	struct local *l = local;
+	(void)inst;
+	(void)sh;
+	for (size_t at = 0; at < l->n; at += strlen(l->wait + at) + 1) {
+		enum fl_level level = (enum fl_level)l->wait[at++];
+		fl_log(level, "plugin/errors", "%s", l->wait + at);
+	}
+	l->n = 0;
+}
+
 static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 {
 	struct errors *in = inst;
+	struct local *l = fl_local(q);
 	enum fl_level level = FL_ERROR;
 	char name[FL_NAME_TEXT_MAX], type[16], why[256];
 	uint8_t lower[FL_NAME_MAX];
@@ -185,7 +203,7 @@ static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 		snprintf(why, sizeof why, "plugin/%s: %s", q->res.by ? q->res.by->name : "errors", q->res.why);
 	for (struct use *u = in->use; u; u = u->next) {
 		struct pattern *p = u->p;
-		if (fl_regex_match(p->re, fl_local(q), fl_str(why), NULL) != 1)
+		if (fl_regex_match(p->re, l->scratch, fl_str(why), NULL) != 1)
 			continue;
 		if (counted(p))
 			return;
@@ -194,22 +212,33 @@ static void sent(void *inst, struct fl_query *q, const struct fl_sent *s)
 	}
 	fl_name_text(name, fl_name_lower(lower, q->parent ? q->qname : q->client->qname));
 	fl_type_text(type, q->qtype);
-	fl_log(level, "plugin/errors", "%u %s %s: %s", q->res.rcode, name, type, why);
+	if (l->n > WAITING - LINE)
+		flush(NULL, NULL, l);
+	l->wait[l->n++] = (char)level;
+	int n = snprintf(l->wait + l->n, LINE - 1, "%u %s %s: %s", q->res.rcode, name, type, why);
+	l->n += (n < LINE - 1 ? (size_t)n : LINE - 2) + 1;
 }
 
 static int shard_start(void *inst, struct fl_shard *sh, void **local)
 {
 	struct errors *in = inst;
+	struct local *l = fl_xalloc(sizeof *l);
 	(void)sh;
-	*local = in->use ? fl_regex_scratch_create(in->groups) : NULL;
-	return in->use && !*local ? -ENOMEM : 0;
+	*local = l;
+	l->scratch = in->use ? fl_regex_scratch_create(in->groups) : NULL;
+	if (!in->use || l->scratch)
+		return 0;
+	free(l);
+	*local = NULL;
+	return -ENOMEM;
 }
 
 static void shard_stop(void *inst, struct fl_shard *sh, void *local)
 {
-	(void)inst;
-	(void)sh;
-	fl_regex_scratch_free(local);
+	struct local *l = local;
+	flush(inst, sh, l);
+	fl_regex_scratch_free(l->scratch);
+	free(l);
 }
 
 static const struct fl_opt opts[] = {
@@ -219,4 +248,5 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(errors, .opts = opts, .setup = setup, .shard_start = shard_start, .shard_stop = shard_stop, .sent = sent);
+FL_PLUGIN(errors, .opts = opts, .setup = setup, .shard_start = shard_start, .shard_stop = shard_stop, .sent = sent,
+	  .flush = flush);

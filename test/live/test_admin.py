@@ -1,5 +1,5 @@
 """health, ready, prometheus and the logs, from outside: HTTP on a real server, lameduck, JSON lines, addresses that are none."""
-import json, re, time, urllib.error, urllib.request
+import json, re, socket, time, urllib.error, urllib.request
 import dns.message
 from server import Server, free_port
 
@@ -87,3 +87,19 @@ def test_an_old_configuration_is_asked_until_the_new_one_serves():
         s.signal("SIGUSR1")
         s.wait_log("192.0.2.1:1: bind: cannot assign requested address")
         assert get(s.names["r"], "/ready")[:2] == (200, "OK") and 'name="whoami"' in get(s.names["m"], "/metrics")[1] and ask(s)
+
+
+def test_log_before_errors():
+    """Of one query the line of log comes first, as in CoreDNS: it stands below errors. Many at once, so that several are in one batch."""
+    with Server(".:{port} {\n bind 127.0.0.1\n log\n errors\n forward . 127.0.0.1:{dead} {\n max_fails 0\n }\n}\n", dead=free_port()) as s:
+        names = [f"n{i}.test." for i in range(50)]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
+            c.settimeout(10)
+            c.connect(("127.0.0.1", s.port))
+            for n in names:
+                c.send(dns.message.make_query(n, "A").to_wire())
+            assert all(c.recv(512)[3] & 15 == 2 for _ in names)
+        until(lambda: s.log().count("plugin/errors: ") == len(names))
+        log = s.log()
+        for n in names:
+            assert 0 < log.index(f'"A IN {n} ') < log.index(f"[ERROR] plugin/errors: 2 {n} A: ")
