@@ -35,6 +35,19 @@ struct fl_str fl_str_cut(struct fl_str s, char c, struct fl_str *head)
 	return at ? (struct fl_str){ at + 1, s.n - head->n - 1 } : (struct fl_str){ s.n ? s.p + s.n : s.p, 0 };
 }
 
+size_t fl_base64url(char *to, const void *from, size_t n)
+{
+	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	const uint8_t *p = from;
+	size_t at = 0;
+	for (size_t bit = 0; bit < 8 * n; bit += 6) {
+		unsigned two = (unsigned)p[bit / 8] << 8 | (bit / 8 + 1 < n ? p[bit / 8 + 1] : 0);
+		to[at++] = digit[two >> (10 - bit % 8) & 63];
+	}
+	to[at] = 0;
+	return at;
+}
+
 int fl_parse_int(struct fl_str s, int64_t min, int64_t max, int64_t *out)
 {
 	bool minus = s.n && s.p[0] == '-';

@@ -27,5 +27,8 @@ struct fl_str fl_str_trim(struct fl_str s);
 /* Cuts at the first c: *head is what stands before it (all of s when there is none), the rest after it is returned. */
 struct fl_str fl_str_cut(struct fl_str s, char c, struct fl_str *head);
 
+/* base64url without padding (RFC 4648 §5). to holds 4 characters for every 3 octets begun, and the NUL; the length without that. */
+size_t fl_base64url(char *to, const void *from, size_t n);
+
 /* The one integer parser: the whole of s as a decimal, optional sign, min..max; 0, -EINVAL (not a number), -ERANGE. */
 int fl_parse_int(struct fl_str s, int64_t min, int64_t max, int64_t *out);

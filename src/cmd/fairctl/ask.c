@@ -218,15 +218,10 @@ static struct fl_tls_creds *lend(void *arg, struct fl_err *e)
 /* The query as base64url (RFC 8484 §4.1), behind the path. */
 static char *target(const char *path, const uint8_t *p, size_t n)
 {
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	size_t at = strlen(path) + 5;
 	char *to = fl_xalloc(at + n * 4 / 3 + 8);
 	snprintf(to, at + 1, "%s%cdns=", path, strchr(path, '?') ? '&' : '?');
-	for (size_t bit = 0; bit < 8 * n; bit += 6) {
-		unsigned two = (unsigned)p[bit / 8] << 8 | (bit / 8 + 1 < n ? p[bit / 8 + 1] : 0);
-		to[at++] = digit[two >> (10 - bit % 8) & 63];
-	}
-	to[at] = 0;
+	fl_base64url(to + at, p, n);
 	return to;
 }
 

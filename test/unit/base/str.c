@@ -100,6 +100,21 @@ static void test_err(void **state)
 	assert_int_equal(strlen(e.msg), sizeof e.msg - 1);
 }
 
+/* RFC 4648 §10, without the padding; and the two signs that are its own. */
+static void test_base64url(void **state)
+{
+	(void)state;
+	static const struct { const char *in, *out; } row[] = {
+		{ "", "" }, { "f", "Zg" }, { "fo", "Zm8" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg" }, { "fooba", "Zm9vYmE" }, { "foobar", "Zm9vYmFy" },
+		{ "\xfb\xff\xbf", "-_-_" },
+	};
+	char to[16];
+	for (size_t i = 0; i < FL_COUNT(row); i++) {
+		assert_int_equal(fl_base64url(to, row[i].in, strlen(row[i].in)), strlen(row[i].out));
+		assert_string_equal(to, row[i].out);
+	}
+}
+
 static void test_clock(void **state)
 {
 	(void)state;
@@ -121,7 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compare), cmocka_unit_test(test_parts), cmocka_unit_test(test_integers), cmocka_unit_test(test_err),
-		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_clock), cmocka_unit_test(test_base64url),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
