@@ -1,7 +1,8 @@
 /* kubeconfig files (YAML, so JSON too) by libyaml's document tree. Lenient where client-go is: unknown keys are ignored, a context
  * without a user is anonymous. */
 #include "base/confine.h"
-#include "kube/proxy.h"
+#include "kube/config.h"
+#include "net/proxy.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -160,7 +161,7 @@ static void read_cluster(struct file *f, const yaml_node_t *c, const char *name)
 	struct fl_kube_config *k = f->k;
 	struct fl_err why;
 	k->proxy_url = string(f, c, "Cluster.clusters.cluster.proxy-url");
-	if (k->proxy_url && !f->bad && fl_kube_proxy_check(fl_str(k->proxy_url), &why)) {
+	if (k->proxy_url && !f->bad && fl_proxy_check(fl_str(k->proxy_url), &why)) {
 		fl_err_set(f->e, "invalid configuration: invalid 'proxy-url' \"%s\" for cluster \"%s\": %s", k->proxy_url, name, why.msg);
 		f->bad = true;
 	}

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "kube/proxy.h"
+#include "net/proxy.h"
 
 #define V1 "client.authentication.k8s.io/v1"
 
@@ -146,7 +147,7 @@ static void which_hosts(void **state)
 		{ "10.96.0.1", 443, "10.96.0.1:443", false }, { "10.96.0.1", 443, "10.96.0.1:80", true }, { "a", 1, ".", true }, { "a", 1, "*.", true },
 	};
 	for (size_t i = 0; i < FL_COUNT(rows); i++)
-		if (fl_kube_proxy_wanted(rows[i].host, rows[i].port, rows[i].no_proxy) != rows[i].wanted)
+		if (fl_proxy_wanted(rows[i].host, rows[i].port, rows[i].no_proxy) != rows[i].wanted)
 			fail_msg("%s with %s", rows[i].host, rows[i].no_proxy);
 }
 
