@@ -96,7 +96,7 @@ static bool status_line(struct fl_http1 *h, struct fl_str s)
 	return true;
 }
 
-static bool field(struct fl_http1 *h, struct fl_str s)
+static bool field(struct fl_http1 *h, struct fl_str s, bool whole)
 {
 	struct fl_str name, value = fl_str_trim(fl_str_cut(s, ':', &name));
 	uint64_t n;
@@ -116,6 +116,8 @@ static bool field(struct fl_http1 *h, struct fl_str s)
 	if (fl_str_ieq(name, FL_STR("connection")) && fl_str_ieq(value, FL_STR("close")))
 		h->keep = false;
 	fl_http_field(&h->head, name, value);
+	if (h->field && whole)
+		h->field(h->arg, name, value);
 	return true;
 }
 
@@ -158,7 +160,7 @@ static enum fl_http1_event line(struct fl_http1 *h)
 	case FIELDS:
 		if (!s.n)
 			return head_end(h);
-		ok = field(h, s);
+		ok = field(h, s, whole);
 		break;
 	case CHUNK_SIZE:
 		ok = fl_http_chunk(s, whole, &h->left);

@@ -19,6 +19,9 @@ enum fl_http1_event { FL_HTTP1_MORE, FL_HTTP1_HEAD, FL_HTTP1_BODY, FL_HTTP1_DONE
 
 struct fl_http1 {
 	struct fl_http_head head;
+	/* Told of each field that is not cut off, of interim heads too; set after fl_http1_init(). NULL: nobody. */
+	void (*field)(void *arg, struct fl_str name, struct fl_str value);
+	void *arg;
 	bool keep;                      /* after FL_HTTP1_DONE: the connection may be asked again */
 	/* its own */
 	uint8_t state;

@@ -18,10 +18,13 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 	int64_t status;
 	if (!r || r->headed)
 		return 0;
-	if (!fl_str_is(n, ":status"))
+	if (!fl_str_is(n, ":status")) {
 		fl_http_field(&r->head, n, v);
-	else if (!fl_parse_int(v, 100, 999, &status))
+		if (r->ops->field)
+			r->ops->field(r, n, v);
+	} else if (!fl_parse_int(v, 100, 999, &status)) {
 		r->head = (struct fl_http_head){ .status = (int)status, .retry_after_s = -1 };
+	}
 	return 0;
 }
 
@@ -129,15 +132,34 @@ static nghttp2_nv pair(struct fl_str name, struct fl_str value)
 		.valuelen = value.n };
 }
 
+static ssize_t more_body(nghttp2_session *s, int32_t stream, uint8_t *to, size_t cap, uint32_t *flags, nghttp2_data_source *from, void *arg)
+{
+	(void)arg, (void)from;
+	struct fl_http_req *r = request(s, stream);
+	if (!r)                                 /* cancelled */
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	size_t left = r->body.n - r->sent, n = left < cap ? left : cap;
+	fl_put_bytes(to, r->body.p + r->sent, n);
+	r->sent += n;
+	if (r->sent == r->body.n)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return (ssize_t)n;
+}
+
 void fl_http2_start(struct fl_http_conn *c, struct fl_http_req *r)
 {
 	nghttp2_nv nv[HEADERS_MAX];
+	nghttp2_data_provider body = { .read_callback = more_body };
 	const char *at = r->text;
+	char length[24];
 	unsigned n = 0;
-	nv[n++] = pair(FL_STR(":method"), FL_STR("GET"));
+	nv[n++] = pair(FL_STR(":method"), r->body.p ? FL_STR("POST") : FL_STR("GET"));
 	nv[n++] = pair(FL_STR(":scheme"), FL_STR("https"));
 	nv[n++] = pair(FL_STR(":authority"), fl_str(c->client->cfg.authority));
 	nv[n++] = pair(FL_STR(":path"), fl_str(at));
+	snprintf(length, sizeof length, "%zu", r->body.n);
+	if (r->body.p)
+		nv[n++] = pair(FL_STR("content-length"), fl_str(length));
 	fl_assert(r->nheader <= HEADERS_MAX - n);
 	for (unsigned i = 0; i < r->nheader; i++, n++) {
 		const char *name = at + strlen(at) + 1;
@@ -146,7 +168,8 @@ void fl_http2_start(struct fl_http_conn *c, struct fl_http_req *r)
 		if (fl_str_is(fl_str(name), "authorization"))
 			nv[n].flags = NGHTTP2_NV_FLAG_NO_INDEX;
 	}
-	r->stream = nghttp2_submit_request(c->h2, NULL, nv, n, NULL, r);
+	r->sent = 0;
+	r->stream = nghttp2_submit_request(c->h2, NULL, nv, n, r->body.p ? &body : NULL, r);
 	if (r->stream < 0) {                    /* no memory, or the stream numbers are used up */
 		c->draining = true;
 		fl_http_requeue(r);

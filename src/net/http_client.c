@@ -49,6 +49,7 @@ static void idle(struct fl_http_req *r)
 {
 	free(r->text);
 	r->text = NULL;
+	r->body = (struct fl_str){ 0 };
 	r->client = NULL;
 	r->conn = NULL;
 	r->next = NULL;
@@ -147,10 +148,11 @@ void fl_http_conn_lost(struct fl_http_conn *k, int err, const char *why)
 
 /* ---- for the asker ---- */
 
-void fl_http_get(struct fl_http_client *c, struct fl_http_req *r, const char *path, const struct fl_http_header *h, unsigned n)
+static void ask(struct fl_http_client *c, struct fl_http_req *r, const char *path, const struct fl_http_header *h, unsigned n,
+		struct fl_str body)
 {
 	fl_assert(!r->client && r->ops);
-	size_t size = strlen(path) + 1;
+	size_t size = strlen(path) + 1 + body.n;
 	for (unsigned i = 0; i < n; i++)
 		size += strlen(h[i].name) + h[i].value.n + 2;
 	char *at = r->text = fl_xalloc(size);
@@ -161,11 +163,27 @@ void fl_http_get(struct fl_http_client *c, struct fl_http_req *r, const char *pa
 		at += h[i].value.n + 1;
 	}
 	r->nheader = n;
+	r->body = body;
+	if (body.p) {
+		fl_put_bytes(at, body.p, body.n);
+		r->body.p = at;
+	}
 	r->head = (struct fl_http_head){ .retry_after_s = -1 };
 	r->client = c;
 	r->again = false;
 	r->headed = false;
 	queue(c, r);
+}
+
+void fl_http_get(struct fl_http_client *c, struct fl_http_req *r, const char *path, const struct fl_http_header *h, unsigned n)
+{
+	ask(c, r, path, h, n, (struct fl_str){ 0 });
+}
+
+void fl_http_post(struct fl_http_client *c, struct fl_http_req *r, const char *path, const struct fl_http_header *h, unsigned n,
+		  struct fl_str body)
+{
+	ask(c, r, path, h, n, body.p ? body : FL_STR(""));
 }
 
 void fl_http_cancel(struct fl_http_req *r)

@@ -1,4 +1,4 @@
-/* http_client: GET requests to one server over a few kept connections: HTTP/2 (all requests on one connection) where TLS agreed on
+/* http_client: requests to one server over a few kept connections: HTTP/2 (all requests on one connection) where TLS agreed on
  * it by ALPN, HTTP/1.1 else (a connection for each request that runs, idle ones are used again). Bodies are handed out piece by
  * piece as they arrive, straight from the buffer that the socket or TLS was read into; nothing is gathered.
  *
@@ -21,6 +21,8 @@ struct fl_http_ops {
 	void (*body)(struct fl_http_req *r, const uint8_t *p, size_t n);
 	/* Once, unless cancelled. err 0: the whole answer came. why: Go's words, for the call. */
 	void (*end)(struct fl_http_req *r, int err, const char *why);
+	/* Each header field, before head(); may be NULL. Those of interim answers (103) too: the last counts. */
+	void (*field)(struct fl_http_req *r, struct fl_str name, struct fl_str value);
 };
 
 /* Embedded in the asker; zeroed is idle. It must stay where it is until end() or fl_http_cancel(). */
@@ -33,6 +35,8 @@ struct fl_http_req {
 	struct fl_http_req *next;
 	char *text;                             /* path, then name and value of each header field, each NUL-terminated; NULL ends */
 	unsigned nheader;
+	struct fl_str body;                     /* of a POST, behind the texts; p NULL: a GET */
+	size_t sent;                            /* HTTP/2: octets of it */
 	int32_t stream;                         /* HTTP/2 */
 	bool again;                             /* was sent once more already, because its kept connection had gone */
 	bool headed;                            /* HTTP/2: head() was called */
@@ -61,6 +65,10 @@ void fl_http_client_destroy(struct fl_http_client *c);
 
 /* Queues; nothing is called back before it returns. r->ops is set. */
 void fl_http_get(struct fl_http_client *c, struct fl_http_req *r, const char *path, const struct fl_http_header *h, unsigned n);
+/* The same with a body, which is copied; "content-length" is put in. Sent once more, as a GET is, when a kept connection turns out to
+ * have been closed before anything of an answer came: the asker must be able to bear that. */
+void fl_http_post(struct fl_http_client *c, struct fl_http_req *r, const char *path, const struct fl_http_header *h, unsigned n,
+		  struct fl_str body);
 /* Nothing more is called for r. From anywhere, also its own callbacks; harmless when idle. */
 void fl_http_cancel(struct fl_http_req *r);
 /* Connections serve what runs on them and then close: new requests get new ones (credentials changed). */

@@ -159,16 +159,26 @@ void fl_http_conn_flush(struct fl_http_conn *c)
 
 static void put_text(struct fl_http_conn *c, const char *text) { fl_http_conn_send(c, text, strlen(text)); }
 
+static void v1_field(void *arg, struct fl_str name, struct fl_str value)
+{
+	struct fl_http_req *r = ((struct fl_http_conn *)arg)->req;
+	if (r && r->ops->field)
+		r->ops->field(r, name, value);
+}
+
 void fl_http_conn_v1(struct fl_http_conn *c, struct fl_http_req *r)
 {
 	fl_timer_clear(c->client->loop, &c->timer);
 	fl_http1_init(&c->h1);
+	c->h1.field = v1_field;
+	c->h1.arg = c;
 	c->req = r;
 	c->got = false;
 	const char *at = r->text;
 	const struct fl_http_config *cfg = &c->client->cfg;
 	bool whole = cfg->proxy_host && !cfg->tls;
-	put_text(c, whole ? "GET http://" : "GET ");
+	put_text(c, r->body.p ? "POST " : "GET ");
+	put_text(c, whole ? "http://" : "");
 	put_text(c, whole ? cfg->authority : "");
 	put_text(c, at);
 	put_text(c, " HTTP/1.1\r\nhost: ");
@@ -183,7 +193,13 @@ void fl_http_conn_v1(struct fl_http_conn *c, struct fl_http_req *r)
 		put_text(c, ": ");
 		put_text(c, at += strlen(at) + 1);
 	}
+	if (r->body.p) {
+		char length[48];
+		snprintf(length, sizeof length, "\r\ncontent-length: %zu", r->body.n);
+		put_text(c, length);
+	}
 	put_text(c, "\r\n\r\n");
+	fl_http_conn_send(c, r->body.p, r->body.n);
 }
 
 static void v1_done(struct fl_http_conn *c)

@@ -38,6 +38,7 @@ struct server {
 	char last[4096];
 	struct h2_stream { const struct h2_reply *reply; size_t left; } streams[8];
 	unsigned nstreams;
+	size_t h2_got;                          /* octets of bodies */
 };
 
 static ssize_t get(struct server *s, void *p, size_t n)
@@ -248,6 +249,77 @@ static void test_keep(void **state)
 	close_world(&w);
 }
 
+/* Reads a request's body too: of so many octets as it says. */
+static void serve_post(struct server *s, int turn)
+{
+	(void)turn;
+	for (int i = 0; i < 2 && hear(s); i++) {
+		char *length = strstr(s->last, "\r\ncontent-length: "), *end = strstr(s->last, "\r\n\r\n") + 4;
+		size_t want = length ? strtoul(length + 18, NULL, 10) : 0, have = strlen(end);
+		char buf[4096], head[200];
+		uint32_t sum = 0;
+		for (size_t k = 0; k < have; k++)
+			sum += (uint8_t)end[k];
+		for (ssize_t n; have < want && (n = get(s, buf, sizeof buf)) > 0; have += (size_t)n)
+			for (ssize_t k = 0; k < n; k++)
+				sum += (uint8_t)buf[k];
+		snprintf(head, sizeof head, "HTTP/1.1 103 Early Hints\r\nLocation: /wrong\r\n\r\nHTTP/1.1 201 Created\r\nLOCATION: /%zu/%u\r\n"
+			 "X-Long: %0*d\r\nContent-Length: 0\r\n\r\n", want, sum, 50, 0);
+		say(s, head);
+	}
+}
+
+static char location[64];
+
+static void on_field(struct fl_http_req *r, struct fl_str name, struct fl_str value)
+{
+	(void)r;
+	if (fl_str_ieq(name, FL_STR("location")))
+		snprintf(location, sizeof location, "%.*s", FL_FMT(value));
+}
+
+static const struct fl_http_ops field_ops = { on_head, on_body, on_end, on_field };
+
+static struct ask *post_path(struct world *w, int i, const char *path, struct fl_str body)
+{
+	struct ask *a = &w->ask[i];
+	struct fl_http_header h[] = { { "content-type", FL_STR("x/y") } };
+	memset(a, 0, sizeof *a);
+	a->w = w;
+	a->req.ops = &field_ops;
+	w->left++;
+	fl_http_post(w->client, &a->req, path, h, 1, body);
+	return a;
+}
+
+/* A body goes out whole, whatever its length, and header fields of the answer are told. */
+static void test_post(void **state)
+{
+	(void)state;
+	struct server s = { .serve = serve_post, .until = 1 };
+	struct world w = { 0 };
+	char *big = malloc(300000);
+	memset(big, 'a', 300000);
+	start(&s);
+	open_world(&w, &s, "127.0.0.1", NULL);
+	struct ask *a = post_path(&w, 0, "/new", FL_STR(""));
+	fl_loop_run(w.loop);
+	assert_int_equal(a->err, 0);
+	assert_int_equal(a->req.head.status, 201);
+	assert_string_equal(location, "/0/0");
+	post_path(&w, 0, "/big", (struct fl_str){ big, 300000 });
+	memset(big, 'b', 300000);               /* it was copied */
+	fl_loop_run(w.loop);
+	char want[64];
+	snprintf(want, sizeof want, "/300000/%u", 300000u * 'a');
+	assert_string_equal(location, want);
+	close_world(&w);
+	stop(&s);
+	assert_non_null(strstr(s.last, "POST /big HTTP/1.1\r\n"));
+	assert_non_null(strstr(s.last, "\r\ncontent-type: x/y\r\ncontent-length: 300000\r\n\r\n"));
+	free(big);
+}
+
 static void serve_wrong(struct server *s, int turn)
 {
 	static const char *const words[] = {
@@ -420,6 +492,7 @@ static const struct h2_reply replies[] = {
 		false },
 	{ "/refuse", 0, NGHTTP2_REFUSED_STREAM, false, false }, { "/goaway", 100000, 0, true, false }, { "/hold", 10, 0, false,
 		true },
+	{ "/late", 1, 0, false, false },
 };
 
 static ssize_t h2_read(nghttp2_session *h, int32_t id, uint8_t *buf, size_t n, uint32_t *flags, nghttp2_data_source *src, void *arg)
@@ -460,7 +533,8 @@ static int h2_frame(nghttp2_session *h, const nghttp2_frame *f, void *arg)
 {
 	struct server *s = arg;
 	struct h2_stream *st = nghttp2_session_get_stream_user_data(h, f->hd.stream_id);
-	if (f->hd.type != NGHTTP2_HEADERS || !st)
+	bool late = st && !strcmp(st->reply->path, "/late");     /* answered when its body has ended */
+	if (!st || (late ? !(f->hd.flags & NGHTTP2_FLAG_END_STREAM) : f->hd.type != NGHTTP2_HEADERS))
 		return 0;
 	s->requests++;
 	if (st->reply->error == NGHTTP2_REFUSED_STREAM && s->requests == 1)
@@ -473,6 +547,13 @@ static int h2_frame(nghttp2_session *h, const nghttp2_frame *f, void *arg)
 		nghttp2_submit_rst_stream(h, 0, f->hd.stream_id, st->reply->error);
 	if (st->reply->goaway)
 		nghttp2_submit_goaway(h, 0, f->hd.stream_id, NGHTTP2_NO_ERROR, NULL, 0);
+	return 0;
+}
+
+static int h2_data(nghttp2_session *h, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
+{
+	(void)h, (void)flags, (void)id, (void)p;
+	((struct server *)arg)->h2_got += n;
 	return 0;
 }
 
@@ -490,6 +571,7 @@ static void serve_h2(struct server *s, int turn)
 	nghttp2_session_callbacks_new(&cb);
 	nghttp2_session_callbacks_set_on_header_callback(cb, h2_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, h2_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, h2_data);
 	nghttp2_session_callbacks_set_send_callback(cb, h2_send);
 	nghttp2_session_server_new(&s->h2, cb, s);
 	nghttp2_submit_settings(s->h2, 0, NULL, 0);
@@ -528,6 +610,28 @@ static void test_h2(void **state)
 	stop(&s);
 	assert_int_equal(s.requests, 5);
 	assert_string_equal(s.last, "Bearer 123");
+}
+
+/* More than the peer's window: it goes out as that opens. */
+static void test_h2_post(void **state)
+{
+	(void)state;
+	struct server s = { .serve = serve_h2, .until = 1, .alpn = "h2" };
+	struct world w = { 0 };
+	char *big = calloc(1, 200000);
+	start(&s);
+	open_world(&w, &s, "127.0.0.1", NULL);
+	struct ask *a = post_path(&w, 0, "/late", (struct fl_str){ big, 200000 });
+	fl_loop_run(w.loop);
+	assert_int_equal(a->err, 0);
+	assert_string_equal(a->req.head.content_type, "x/y");
+	a = post_path(&w, 0, "/late", FL_STR(""));
+	fl_loop_run(w.loop);
+	assert_int_equal(a->err, 0);
+	close_world(&w);
+	stop(&s);
+	assert_int_equal(s.h2_got, 200000);
+	free(big);
 }
 
 static void test_h2_refused(void **state)
@@ -641,8 +745,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keep), cmocka_unit_test(test_wrong), cmocka_unit_test(test_no_host),
-			cmocka_unit_test(test_cancel),
+			cmocka_unit_test(test_cancel), cmocka_unit_test(test_post),
 		cmocka_unit_test(test_creds), cmocka_unit_test(test_tls), cmocka_unit_test(test_not_tls), cmocka_unit_test(test_h2),
+		cmocka_unit_test(test_h2_post),
 		cmocka_unit_test(test_h2_refused), cmocka_unit_test(test_h2_goaway), cmocka_unit_test(test_h2_silence),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
