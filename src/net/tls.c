@@ -39,8 +39,10 @@ static gnutls_datum_t datum(struct fl_str s)
 	return (gnutls_datum_t){ .data = (unsigned char *)(uintptr_t)s.p, .size = (unsigned)s.n };
 }
 
-static int load_ca(struct fl_tls_creds *c, struct fl_str pem, struct fl_err *e)
+static int load_ca(struct fl_tls_creds *c, struct fl_str pem, bool system, struct fl_err *e)
 {
+	if (pem.n && system)
+		gnutls_certificate_set_x509_system_trust(c->cred);
 	if (!pem.n) {
 		int n = gnutls_certificate_set_x509_system_trust(c->cred);
 		return n < 0 ? fl_err_set(e, "unable to load the system's root certificates: %s", gnutls_strerror(n)) : 0;
@@ -74,7 +76,7 @@ struct fl_tls_creds *fl_tls_creds_create(const struct fl_tls_trust *t, struct fl
 		fl_err_set(e, "out of memory");
 		return NULL;
 	}
-	if ((!t->insecure && load_ca(c, t->ca, e)) || (t->cert.n && load_pair(c, t->cert, t->key, e))) {
+	if ((!t->insecure && load_ca(c, t->ca, t->system, e)) || (t->cert.n && load_pair(c, t->cert, t->key, e))) {
 		fl_tls_creds_put(c);
 		return NULL;
 	}

@@ -12,6 +12,7 @@
 
 struct fl_tls_trust {
 	struct fl_str ca;               /* PEM; "": the system's */
+	bool system;                    /* with a ca: the system's besides, when there are any */
 	struct fl_str cert, key;        /* PEM; "": none */
 	bool insecure;                  /* the server proves nothing */
 };

@@ -1,4 +1,4 @@
-#include "net/tls_server.h"
+#include "net/tls_server_int.h"
 #include "base/mem.h"
 #include "base/rcu.h"
 #include "net/tls_policy.h"
@@ -14,17 +14,6 @@
 /* What crypto/tls offers a server, in its order: key exchange forward secret, ciphers authenticated. */
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:" \
 		 "-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:%SERVER_PRECEDENCE"
-
-struct fl_tls_server {
-	unsigned refs;                          /* atomic */
-	enum fl_tls_client_auth auth;
-	int keylog;                             /* of its own; -1 */
-	gnutls_certificate_credentials_t cred;
-	gnutls_datum_t ticket;
-	/* Of a policy; NULL: */
-	gnutls_priority_t any, before13, from13;        /* the usual; the two: no suites were chosen */
-	char **sans; unsigned nsans;                    /* any will do */
-};
 
 struct fl_tls_session {
 	struct fl_tls_server *server;
@@ -64,6 +53,7 @@ void fl_tls_server_put(struct fl_tls_server *s)
 	for (unsigned i = 0; i < s->nsans; i++)
 		free(s->sans[i]);
 	free(s->sans);
+	fl_tls_names_finish(s);
 	free(s);
 }
 
@@ -148,36 +138,37 @@ static int load_policy(struct fl_tls_server *s, const struct fl_tls_policy *p, s
 	return 0;
 }
 
-struct fl_tls_server *fl_tls_server_create(const struct fl_tls_material *m, struct fl_err *e)
+struct fl_tls_server *fl_tls_server_empty(enum fl_tls_client_auth auth, int keylog, struct fl_err *e)
 {
 	struct fl_tls_server *s = fl_xalloc(sizeof *s);
-	*s = (struct fl_tls_server){ .refs = 1, .auth = m->auth, .keylog = m->keylog < 0 ? -1 : dup(m->keylog) };
+	*s = (struct fl_tls_server){ .refs = 1, .auth = auth, .keylog = keylog < 0 ? -1 : dup(keylog) };
 	fl_err_set(e, "out of memory");
 	if ((!priority && gnutls_priority_init2(&priority, PRIORITY, NULL, 0) < 0) ||
-	    gnutls_certificate_allocate_credentials(&s->cred) < 0 || gnutls_session_ticket_key_generate(&s->ticket) < 0 ||
-	    load_pair(s, m, e) || load_ca(s, m, e) || load_policy(s, m->policy, e)) {
+	    gnutls_certificate_allocate_credentials(&s->cred) < 0 || gnutls_session_ticket_key_generate(&s->ticket) < 0) {
 		fl_tls_server_put(s);
 		return NULL;
 	}
 	return s;
 }
 
+struct fl_tls_server *fl_tls_server_create(const struct fl_tls_material *m, struct fl_err *e)
+{
+	struct fl_tls_server *s = fl_tls_server_empty(m->auth, m->keylog, e);
+	if (!s || (!load_pair(s, m, e) && !load_ca(s, m, e) && !load_policy(s, m->policy, e)))
+		return s;
+	fl_tls_server_put(s);
+	return NULL;
+}
+
 /* ---- files ---- */
 
-enum { DIGEST = 32, FILE_MAX = 1 << 20 };
+enum { FILE_MAX = 1 << 20 };
 
-struct fl_tls_host {
-	struct fl_tls_server *now;              /* RCU */
-	struct fl_tls_paths path;               /* strings of its own */
-	struct file { char *text; size_t n; } file[3];          /* as read last: cert, key, ca */
-	uint8_t cert_sum[DIGEST], ca_sum[DIGEST];
-};
-
-static int file_read(const char *path, struct file *f, struct fl_err *e)
+static int file_read(const char *path, struct fl_tls_file *f, struct fl_err *e)
 {
 	FILE *in = fopen(path, "re");
 	const char *verb = in ? "read" : "open";
-	*f = (struct file){ .text = fl_xalloc(FILE_MAX + 1) };
+	*f = (struct fl_tls_file){ .text = fl_xalloc(FILE_MAX + 1) };
 	if (in)
 		f->n = fread(f->text, 1, FILE_MAX, in);
 	bool ok = in && !ferror(in);
@@ -190,17 +181,17 @@ static int file_read(const char *path, struct file *f, struct fl_err *e)
 	return ok ? 0 : -EINVAL;
 }
 
-static void files_free(struct file f[3])
+static void files_free(struct fl_tls_file f[3])
 {
 	for (int i = 0; i < 3; i++) {
 		if (f[i].text)
 			gnutls_memset(f[i].text, 0, f[i].n);    /* one of them is a key */
 		free(f[i].text);
-		f[i] = (struct file){ 0 };
+		f[i] = (struct fl_tls_file){ 0 };
 	}
 }
 
-static int files_read(const struct fl_tls_host *h, struct file f[3], struct fl_err *e)
+static int files_read(const struct fl_tls_host *h, struct fl_tls_file f[3], struct fl_err *e)
 {
 	struct fl_err why;
 	if (file_read(h->path.cert, &f[0], &why) || file_read(h->path.key, &f[1], &why))
@@ -210,31 +201,31 @@ static int files_read(const struct fl_tls_host *h, struct file f[3], struct fl_e
 	return 0;
 }
 
-static int by_bytes(const void *a, const void *b) { return memcmp(a, b, DIGEST); }
+static int by_bytes(const void *a, const void *b) { return memcmp(a, b, FL_TLS_DIGEST); }
 
 /* One sum for all certificates of a file: in their order (a chain), or as a set (authorities). */
-static void sum(uint8_t to[DIGEST], const struct file *f, bool set)
+static void sum(uint8_t to[FL_TLS_DIGEST], const struct fl_tls_file *f, bool set)
 {
 	gnutls_x509_crt_t *crt = NULL;
 	unsigned n = 0;
 	gnutls_datum_t d = datum((struct fl_str){ f->text, f->n });
-	memset(to, 0, DIGEST);
+	memset(to, 0, FL_TLS_DIGEST);
 	if (!f->text || gnutls_x509_crt_list_import2(&crt, &n, &d, GNUTLS_X509_FMT_PEM, 0) < 0)
 		return;
-	uint8_t *each = fl_xalloc(n * DIGEST + 1);
+	uint8_t *each = fl_xalloc(n * FL_TLS_DIGEST + 1);
 	for (unsigned i = 0; i < n; i++) {
-		size_t size = DIGEST;
-		gnutls_x509_crt_get_fingerprint(crt[i], GNUTLS_DIG_SHA256, each + i * DIGEST, &size);
+		size_t size = FL_TLS_DIGEST;
+		gnutls_x509_crt_get_fingerprint(crt[i], GNUTLS_DIG_SHA256, each + i * FL_TLS_DIGEST, &size);
 		gnutls_x509_crt_deinit(crt[i]);
 	}
 	gnutls_free(crt);
 	if (set)
-		qsort(each, n, DIGEST, by_bytes);
-	gnutls_hash_fast(GNUTLS_DIG_SHA256, each, n * DIGEST, to);
+		qsort(each, n, FL_TLS_DIGEST, by_bytes);
+	gnutls_hash_fast(GNUTLS_DIG_SHA256, each, n * FL_TLS_DIGEST, to);
 	free(each);
 }
 
-static bool files_same(const struct file a[3], const struct file b[3])
+static bool files_same(const struct fl_tls_file a[3], const struct fl_tls_file b[3])
 {
 	for (int i = 0; i < 3; i++)
 		if (a[i].n != b[i].n || !a[i].text != !b[i].text || (a[i].n && memcmp(a[i].text, b[i].text, a[i].n)))
@@ -242,12 +233,22 @@ static bool files_same(const struct file a[3], const struct file b[3])
 	return true;
 }
 
+void fl_tls_host_serve(struct fl_tls_host *h, struct fl_tls_server *s)
+{
+	struct fl_tls_server *old = h->now;
+	fl_rcu_set(&h->now, s);
+	if (!old)
+		return;
+	fl_rcu_synchronize();                   /* a shard that is counting it up right now must be through */
+	fl_tls_server_put(old);
+}
+
 int fl_tls_host_reload(struct fl_tls_host *h, struct fl_err *e)
 {
-	struct file f[3] = { 0 };
-	struct fl_tls_server *s = NULL, *old = h->now;
+	struct fl_tls_file f[3] = { 0 };
+	struct fl_tls_server *s = NULL;
 	int ret = files_read(h, f, e);
-	if (ret || (old && files_same(f, h->file)))
+	if (ret || (h->now && files_same(f, h->file)))
 		goto out;
 	s = fl_tls_server_create(&(struct fl_tls_material){
 		.cert = { f[0].text, f[0].n }, .key = { f[1].text, f[1].n }, .ca = { f[2].text, f[2].n }, .auth = h->path.auth,
@@ -257,16 +258,12 @@ int fl_tls_host_reload(struct fl_tls_host *h, struct fl_err *e)
 	ret = s ? 1 : -EINVAL;
 	if (!s)
 		goto out;
-	fl_rcu_set(&h->now, s);
+	fl_tls_host_serve(h, s);
 	sum(h->cert_sum, &f[0], false);
 	sum(h->ca_sum, &f[2], true);
 	files_free(h->file);
 	memcpy(h->file, f, sizeof f);
 	memset(f, 0, sizeof f);
-	if (old) {                              /* a shard that is counting it up right now must be through */
-		fl_rcu_synchronize();
-		fl_tls_server_put(old);
-	}
 out:
 	files_free(f);
 	return ret;
@@ -305,6 +302,9 @@ void fl_tls_host_destroy(struct fl_tls_host *h)
 	free((char *)(uintptr_t)h->path.cert);
 	free((char *)(uintptr_t)h->path.key);
 	free((char *)(uintptr_t)h->path.ca);
+	for (unsigned i = 0; i < h->nname; i++)
+		free(h->name[i]);
+	free(h->name);
 	free(h);
 }
 
@@ -314,11 +314,13 @@ const char *fl_tls_host_differs(const struct fl_tls_host *a, const struct fl_tls
 		return NULL;
 	if (!a || !b)
 		return "TLS is configured for only one server block";
+	if (a->nname || b->nname)
+		return "dynamic TLS callbacks differ";
 	if (a->path.auth != b->path.auth)
 		return "client authentication policies differ";
-	if (!a->path.ca != !b->path.ca || memcmp(a->ca_sum, b->ca_sum, DIGEST))
+	if (!a->path.ca != !b->path.ca || memcmp(a->ca_sum, b->ca_sum, FL_TLS_DIGEST))
 		return "client CA pools differ";
-	return memcmp(a->cert_sum, b->cert_sum, DIGEST) ? "server certificates differ" : NULL;
+	return memcmp(a->cert_sum, b->cert_sum, FL_TLS_DIGEST) ? "server certificates differ" : NULL;
 }
 
 struct fl_tls_server *fl_tls_host_now(struct fl_tls_host *h)
@@ -419,10 +421,11 @@ int fl_tls_server_prepare(struct fl_tls_server *s, gnutls_session_t session)
 	}
 	if (s->auth == FL_TLS_VERIFY_IF_GIVEN || s->auth == FL_TLS_REQUIRE_AND_VERIFY)
 		gnutls_session_set_verify_function(session, verify_client);
-	if (s->keylog >= 0) {
-		gnutls_db_set_ptr(session, s);
+	gnutls_db_set_ptr(session, s);
+	if (s->keylog >= 0)
 		gnutls_session_set_keylog_function(session, keylog);
-	}
+	if (s->nname)
+		gnutls_handshake_set_post_client_hello_function(session, fl_tls_name_known);
 	return 0;
 }
 

@@ -33,6 +33,13 @@ struct fl_tls_host *fl_tls_host_create(const struct fl_tls_paths *p, struct fl_e
 void fl_tls_host_destroy(struct fl_tls_host *h);        /* when no thread looks at it any more; sessions go on. NULL is fine */
 /* Reads the files again: 1: new ones serve from now on; 0: nothing changed; -EINVAL: they are no good, the old ones serve. */
 int fl_tls_host_reload(struct fl_tls_host *h, struct fl_err *e);
+/* One without files, which shows what it is given: a certificate for each of `names` ("a.example", "*.b.example"; copied), once it is there.
+ * Who asks for another name, or for one whose certificate is not there yet, is refused; who asks for none gets the first name's. */
+struct fl_tls_pair { struct fl_str cert, key; };        /* PEM; cert.n 0: not there yet */
+/* pairs: one for each of the names. NULL with the words in e. */
+struct fl_tls_host *fl_tls_host_create_given(const char *const *names, unsigned n, const struct fl_tls_pair *pairs, struct fl_err *e);
+/* 0: these serve from now on; -EINVAL with the words: what served before goes on. */
+int fl_tls_host_give(struct fl_tls_host *h, const struct fl_tls_pair *pairs, struct fl_err *e);
 /* Why two may not share a listener, in CoreDNS's words; NULL: they may. Either may be NULL (no TLS). */
 const char *fl_tls_host_differs(const struct fl_tls_host *a, const struct fl_tls_host *b);
 
@@ -57,8 +64,8 @@ struct fl_tls_server *fl_tls_host_now(struct fl_tls_host *h);
 void fl_tls_server_put(struct fl_tls_server *s);        /* any thread; NULL is fine */
 
 /* For transports that drive GnuTLS themselves (QUIC): credentials, what is asked of clients, tickets and key log go into a session
- * made by gnutls_init(GNUTLS_SERVER …); s must outlive it, and has no policy. Priorities and ALPN are the caller's. Takes the session's gnutls_db_ptr
- * for the key log. 0, or a GnuTLS error. */
+ * made by gnutls_init(GNUTLS_SERVER …); s must outlive it, and has no policy. Priorities and ALPN are the caller's. Takes the session's
+ * gnutls_db_ptr and, where names are given, its post_client_hello function. 0, or a GnuTLS error. */
 int fl_tls_server_prepare(struct fl_tls_server *s, struct gnutls_session_int *session);
 struct gnutls_certificate_credentials_st *fl_tls_server_creds(const struct fl_tls_server *s);
 

@@ -326,6 +326,92 @@ static void test_reload(void **state)
 	client_finish();
 }
 
+/* What `stem`.pem and .key hold. */
+static struct fl_tls_pair pair_of(const char *stem)
+{
+	static gnutls_datum_t kept[8];
+	static unsigned n;
+	gnutls_datum_t *d = &kept[n++ % 4 * 2];
+	char name[64];
+	gnutls_free(d[0].data);
+	gnutls_free(d[1].data);
+	snprintf(name, sizeof name, "%s.pem", stem);
+	assert_int_equal(gnutls_load_file(pki_path(&pki, name), &d[0]), 0);
+	snprintf(name, sizeof name, "%s.key", stem);
+	assert_int_equal(gnutls_load_file(pki_path(&pki, name), &d[1]), 0);
+	return (struct fl_tls_pair){ { (char *)d[0].data, d[0].size }, { (char *)d[1].data, d[1].size } };
+}
+
+/* A client that asks for `name`: the common name that it is shown, or the alert that it gets. */
+static const char *asks(struct fl_tls_host *h, const char *version, const char *name)
+{
+	static char cn[64];
+	size_t n = sizeof cn;
+	unsigned many;
+	client(version, NULL, NULL);
+	gnutls_session_set_verify_cert(peer, NULL, GNUTLS_VERIFY_DISABLE_CA_SIGN);
+	if (name)
+		gnutls_server_name_set(peer, GNUTLS_NAME_DNS, name, strlen(name));
+	struct fl_tls_session *t = fl_tls_session_create(fl_tls_host_now(h), NULL, false, &wire, NULL);
+	int ret = shake(t);
+	if (ret) {
+		gnutls_handshake(peer);
+		snprintf(cn, sizeof cn, "%s", gnutls_alert_get_name(gnutls_alert_get(peer)));
+	} else {
+		gnutls_x509_crt_t c;
+		gnutls_x509_crt_init(&c);
+		gnutls_x509_crt_import(c, &gnutls_certificate_get_peers(peer, &many)[0], GNUTLS_X509_FMT_DER);
+		gnutls_x509_crt_get_dn_by_oid(c, GNUTLS_OID_X520_COMMON_NAME, 0, 0, cn, &n);
+		gnutls_x509_crt_deinit(c);
+		talk(t);
+	}
+	fl_tls_session_destroy(t, false);
+	client_finish();
+	return cn;
+}
+
+/* A host without files: each name its certificate, wildcards after the names themselves; what is not there is refused. */
+static void test_given(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "a.test", "*.sub.test", "x.sub.test" };
+	static const char *const versions[] = { "TLS1.2", "TLS1.3" };
+	struct fl_tls_pair pairs[3];
+	struct fl_err e;
+	pki_issue(&pki, "third", GNUTLS_KP_TLS_WWW_SERVER);
+	for (int i = 0; i < 2; i++) {
+		memset(pairs, 0, sizeof pairs);
+		struct fl_tls_host *h = fl_tls_host_create_given(names, 3, pairs, &e);
+		assert_non_null(h);
+		assert_string_equal(asks(h, versions[i], "a.test"), "Internal error");
+		assert_string_equal(asks(h, versions[i], NULL), "Internal error");
+		assert_string_equal(asks(h, versions[i], "other.test"), "The server name sent was not recognized");
+		pairs[1] = pair_of("client");
+		assert_int_equal(fl_tls_host_give(h, pairs, &e), 0);
+		assert_string_equal(asks(h, versions[i], "Y.Sub.Test"), "client");
+		assert_string_equal(asks(h, versions[i], "sub.test"), "The server name sent was not recognized");
+		assert_string_equal(asks(h, versions[i], "z.y.sub.test"), "The server name sent was not recognized");
+		assert_string_equal(asks(h, versions[i], "x.sub.test"), "Internal error");
+		assert_string_equal(asks(h, versions[i], NULL), "Internal error");
+		pairs[0] = pair_of("srv");
+		pairs[2] = pair_of("third");
+		assert_int_equal(fl_tls_host_give(h, pairs, &e), 0);
+		assert_string_equal(asks(h, versions[i], "A.TEST"), "srv");
+		assert_string_equal(asks(h, versions[i], NULL), "srv");
+		assert_string_equal(asks(h, versions[i], "x.sub.test"), "third");
+		assert_string_equal(asks(h, versions[i], "y.sub.test"), "client");
+		pairs[0].cert = FL_STR("rubbish");
+		assert_int_equal(fl_tls_host_give(h, pairs, &e), -EINVAL);
+		assert_int_equal(strncmp(e.msg, "a.test: ", 8), 0);
+		assert_string_equal(asks(h, versions[i], "a.test"), "srv");
+		struct fl_tls_host *files = host(FL_TLS_NOCERT, NULL, -1);
+		assert_string_equal(fl_tls_host_differs(h, files), "dynamic TLS callbacks differ");
+		assert_null(fl_tls_host_differs(h, h));
+		fl_tls_host_destroy(files);
+		fl_tls_host_destroy(h);
+	}
+}
+
 static void test_differs(void **state)
 {
 	(void)state;
@@ -375,6 +461,6 @@ static void test_keylog(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_both_versions), T(test_alpn), T(test_garbage), T(test_clients), T(test_resumption),
-					    T(test_reload), T(test_differs), T(test_keylog) };
+					    T(test_reload), T(test_given), T(test_differs), T(test_keylog) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
