@@ -233,12 +233,38 @@ static void group_settings(struct fl_group *gr, const struct fl_block_conf *say)
 	gr->max_queries = say->max_queries ? say->max_queries : gr->max_queries;
 }
 
+/* The place of a directive in the order of the chain. */
+static unsigned rank(const struct fl_gen *g, const char *name)
+{
+	unsigned i = 0;
+	while (g->server->directives[i].name && strcmp(g->server->directives[i].name, name))
+		i++;
+	return i;
+}
+
+/* Those without a directive in this block go between those that have one; their slots lie behind. */
+static int chain_everywhere(const struct fl_gen *g, struct fl_chain *c)
+{
+	for (const struct fl_everywhere *w = g->everywhere; w; w = w->next) {
+		unsigned n = c->n, at = 0;
+		if (fl_chain_add(c, w->p, w->inst))
+			return -E2BIG;
+		while (at < n && rank(g, c->at[at].p->name) < rank(g, w->before))
+			at++;
+		struct fl_link link = c->at[n];
+		memmove(&c->at[at + 1], &c->at[at], (n - at) * sizeof link);
+		c->at[at] = link;
+	}
+	return 0;
+}
+
 static int chain_make(struct fl_gen *g, struct fl_block *b, unsigned key, struct fl_group *gr, struct fl_err *e)
 {
 	struct fl_chain *c = NEW(g, struct fl_chain, 1);
-	c->at = NEW(g, struct fl_link, b->ninst + 1);
-	c->beside = NEW(g, struct fl_link, b->ninst + 1);
-	c->mine = NEW(g, void *, b->ninst + 1);
+	unsigned links = b->ninst + g->neverywhere + 1;
+	c->at = NEW(g, struct fl_link, links);
+	c->beside = NEW(g, struct fl_link, links);
+	c->mine = NEW(g, void *, links);
 	c->server = gr->addr;
 	c->zone = b->zones.text[key];
 	c->view = b->say.view.n ? b->say.view : FL_STR("");
@@ -250,6 +276,8 @@ static int chain_make(struct fl_gen *g, struct fl_block *b, unsigned key, struct
 	for (unsigned i = 0; i < b->ninst; i++)
 		if (fl_chain_add(c, b->inst[i].p, b->inst[i].inst))
 			return fl_err_set(e, "more than %d plugins in one server block", FL_LINKS_MAX);
+	if (chain_everywhere(g, c))
+		return fl_err_set(e, "more than %d plugins in one server block", FL_LINKS_MAX);
 	for (unsigned i = 0; i < b->ninst; i++) {
 		int ret = b->inst[i].p->chain ? b->inst[i].p->chain(b->inst[i].inst, c, &g->arena, &c->mine[i]) : 0;
 		if (ret)
@@ -402,7 +430,7 @@ struct fl_gen *fl_gen_build(struct fl_server *srv, struct fl_conf *conf, struct 
 	}
 	for (unsigned i = 0; i < g->nblock; i++)
 		for (unsigned s = 0; s <= srv->process.shards; s++)
-			g->block[i].local[s] = NEW(g, void *, g->block[i].ninst + 1);
+			g->block[i].local[s] = NEW(g, void *, g->block[i].ninst + g->neverywhere + 1);
 	for (unsigned i = 0; i < g->ngroup; i++)
 		group_index(g, g->group[i]);
 	return g;

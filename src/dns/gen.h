@@ -62,6 +62,9 @@ struct fl_every { struct fl_timer t; struct fl_gen *gen; uint64_t ns; void (*fn)
 struct fl_wait { uint64_t ns; bool (*done)(void *); void (*given_up)(void *); void **inst; bool over; struct fl_wait *next; };
 struct fl_watching { void *watch; void (*fn)(void *); void **inst; struct fl_watching *next; struct fl_str path; };
 
+/* fl_setup_everywhere() */
+struct fl_everywhere { const struct fl_plugin *p; void *inst; const char *before; struct fl_everywhere *next; };
+
 struct fl_gen {
 	struct fl_arena arena;
 	struct fl_server *server;
@@ -73,6 +76,7 @@ struct fl_gen {
 	struct fl_every *every;
 	struct fl_wait *wait;
 	struct fl_watching *watching;
+	struct fl_everywhere *everywhere; unsigned neverywhere;
 	struct fl_kept_ref *kept;
 	bool running;
 };

@@ -243,6 +243,20 @@ void fl_kept_release(struct fl_gen *g)
 	}
 }
 
+int fl_setup_everywhere(struct fl_setup *s, const struct fl_plugin *p, void *inst, const char *before)
+{
+	for (struct fl_everywhere *w = s->gen->everywhere; w; w = w->next)
+		if (w->p == p)
+			return 0;
+	struct fl_everywhere *w = fl_zalloc(&s->gen->arena, sizeof *w);
+	if (!w)
+		return -ENOMEM;
+	*w = (struct fl_everywhere){ p, inst, before, s->gen->everywhere };
+	s->gen->everywhere = w;
+	s->gen->neverywhere++;
+	return 0;
+}
+
 /* ---- timers, watches, waits ---- */
 
 int fl_setup_every(struct fl_setup *s, uint64_t ns, void (*fn)(void *inst))

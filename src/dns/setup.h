@@ -87,6 +87,10 @@ void fl_setup_each(struct fl_setup *s, void (*fn)(void *arg, const struct fl_plu
  * only look. */
 void *fl_setup_keep(struct fl_setup *s, struct fl_str key, void *(*create)(void *arg), void (*destroy)(void *obj), void *arg);
 
+/* Puts p into the chain of every block of this configuration, above the directive `before`: p->query() is all that it may have, `inst` is
+ * its instance (borrowed while the generation lives). Once however often it is said. From setup(). 0, -ENOMEM. */
+int fl_setup_everywhere(struct fl_setup *s, const struct fl_plugin *p, void *inst, const char *before);
+
 /* Calls on the main thread until the generation is stopped: every ns; when the file at path, or a link on the way to it, changed
  * (inotify on its folder: atomic replacement and ConfigMap swaps are seen). 0, -ENOMEM. They begin after start(). */
 int fl_setup_every(struct fl_setup *s, uint64_t ns, void (*fn)(void *inst));

@@ -21,6 +21,22 @@
 struct fixed { uint8_t last; const struct fl_rrset *set; };
 static unsigned alive;
 
+/* In chains of blocks that do not name it (fl_setup_everywhere): answers "every", and remembers its slot. */
+static enum fl_verdict every_query(void *inst, struct fl_query *q)
+{
+	uint8_t ip[4] = { 192, 0, 2, *(const uint8_t *)inst };
+	if (!fl_str_is(fl_name_label(q->qname, 0), "every"))
+		return FL_NEXT;
+	if (!*fl_slot(q)) {                     /* a slot of its own, also when it runs again */
+		*fl_slot(q) = inst;
+		fl_wake_at(q, fl_now(q->shard) + FL_MS);
+		return FL_WAIT;
+	}
+	return fl_reply_add(q, FL_ANSWER, q->qname, fl_rrset_one(q->arena, FL_T_A, 30, ip, 4), false) ? FL_DONE : fl_yield(q, -ENOMEM);
+}
+
+static const struct fl_plugin everywhere = { .name = "every", .query = every_query };
+
 static int fixed_setup(struct fl_setup *s, void **inst)
 {
 	struct fl_disp *d = fl_setup_disp(s);
@@ -32,6 +48,9 @@ static int fixed_setup(struct fl_setup *s, void **inst)
 	uint8_t ip[4] = { 192, 0, 2, (uint8_t)n };
 	f->last = (uint8_t)n;
 	f->set = fl_rrset_one(fl_setup_arena(s), FL_T_A, 30, ip, 4);
+	static uint8_t mine = 250;
+	if (fl_disp_next_arg(d) && fl_setup_everywhere(s, &everywhere, &mine, fl_disp_val(d).n == 5 ? "fixed" : "unbuilt"))
+		return fl_setup_error(s, "out of memory");
 	*inst = f;
 	alive++;
 	return 0;
@@ -369,6 +388,55 @@ static void test_failed_load_keeps_the_old(void **state)
 	assert_int_equal(w.bad, 0);
 }
 
+static void every(struct work *w)
+{
+	int fd = open_client(SOCK_DGRAM);
+	w->bad += ask_udp(fd, 1, "every.test.") != 250;
+	w->bad += ask_udp(fd, 2, "every.other.") != 250;
+	w->bad += ask_udp(fd, 3, "slow.other.") != 8;   /* whose own slot is still its own */
+	w->bad += ask_udp(fd, 4, "a.test.") != 7;
+	w->done = 4;
+	close(fd);
+}
+
+static void below(struct work *w)
+{
+	int fd = open_client(SOCK_DGRAM);
+	w->bad += ask_udp(fd, 1, "every.test.") != 7;
+	w->bad += ask_udp(fd, 2, "every.other.") != 8;
+	w->done = 2;
+	close(fd);
+}
+
+static void none(struct work *w)
+{
+	int fd = open_client(SOCK_DGRAM);
+	w->bad += ask_udp(fd, 1, "every.test.") != 7;
+	w->done = 1;
+	close(fd);
+}
+
+/* A link without a directive stands in every block, once, at its place; and goes with the configuration that wanted it. */
+static void test_everywhere(void **state)
+{
+	(void)state;
+	struct work w = { .fn = every };
+	assert_true(load("test:%s {\n fixed 7 above\n}\nother:%s {\n fixed 8\n}\n", port, port));
+	with_client(&w);
+	assert_int_equal(w.done, 4);
+	assert_int_equal(w.bad, 0);
+	w = (struct work){ .fn = below };
+	assert_true(load("test:%s {\n fixed 7 beneath\n}\nother:%s {\n fixed 8 beneath\n}\n", port, port));
+	with_client(&w);
+	assert_int_equal(w.done, 2);
+	assert_int_equal(w.bad, 0);
+	w = (struct work){ .fn = none };
+	assert_true(load("test:%s {\n fixed 7\n}\n", port));
+	with_client(&w);
+	assert_int_equal(w.done, 1);
+	assert_int_equal(w.bad, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +444,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pipelining, start, stop),
 		cmocka_unit_test_setup_teardown(test_reload_under_load, start, stop),
 		cmocka_unit_test_setup_teardown(test_failed_load_keeps_the_old, start, stop),
+		cmocka_unit_test_setup_teardown(test_everywhere, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
