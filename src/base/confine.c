@@ -93,6 +93,7 @@ static const uint16_t allowed[] = {
 	SYS_openat, SYS_close, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_fcntl, SYS_ioctl,
 	SYS_faccessat, SYS_readlinkat, SYS_getdents64, SYS_getcwd, SYS_unlinkat, SYS_dup, SYS_dup3, SYS_fstatfs, SYS_statfs, SYS_inotify_init1,
 	SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_fsync, SYS_renameat2,
+	SYS_mkdirat,
 #ifdef SYS_renameat
 	SYS_renameat,
 #endif
@@ -103,7 +104,7 @@ static const uint16_t allowed[] = {
 	SYS_close_range,
 #endif
 #ifdef SYS_open
-	SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_unlink, SYS_rename, SYS_dup2,
+	SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_unlink, SYS_rename, SYS_mkdir, SYS_dup2,
 #endif
 	/* memory */
 	SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_membarrier,
