@@ -16,6 +16,7 @@ struct ready {
 	struct fl_http_face *face;
 	struct asked *asked;
 	bool continuously;
+	bool bound;                     /* sockets are there: who asks now is answered; set by the shards */
 	struct ready *next;             /* of all, the oldest first */
 };
 
@@ -112,6 +113,14 @@ static void not_ready(char *to, size_t cap)
 	}
 }
 
+static bool bound(void)
+{
+	for (const struct ready *r = all; r && r->arena == all->arena; r = r->next)
+		if (!__atomic_load_n(&r->bound, __ATOMIC_RELAXED))
+			return false;
+	return true;
+}
+
 static void answer(void *arg, const struct fl_http_request *rq, struct fl_http_response *rs)
 {
 	char names[512];
@@ -122,6 +131,10 @@ static void answer(void *arg, const struct fl_http_request *rq, struct fl_http_r
 		return;
 	}
 	not_ready(names, sizeof names);
+	if (!names[0] && !bound()) {
+		fl_http_reply(rs, 503, "Not listening yet");
+		return;
+	}
 	if (names[0])
 		fl_log(FL_INFO, "plugin/ready", "Plugins not ready: \"%s\"", names);
 	fl_http_reply(rs, names[0] ? 503 : 200, names[0] ? names : "OK");
@@ -139,6 +152,15 @@ static int start(void *inst, struct fl_err *e)
 	leaving = false;
 	if (fl_http_listen(r->loop, r->addr, "/ready", answer, r, &r->face, &why))
 		fl_log(FL_ERROR, "plugin/ready", "Failed to start ready handler: %s", why.msg);      /* as CoreDNS, not fatal; but said */
+	return 0;
+}
+
+/* The first configuration waits for its plugins before it listens; a pod must not look ready between the two. */
+static int shard_start(void *inst, struct fl_shard *sh, void **local)
+{
+	struct ready *r = inst;
+	(void)sh, (void)local;
+	__atomic_store_n(&r->bound, true, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -166,4 +188,5 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(ready, .opts = opts, .setup = setup, .link = link, .start = start, .stop = stop, .leave = leave);
+FL_PLUGIN(ready, .opts = opts, .setup = setup, .link = link, .start = start, .stop = stop, .leave = leave,
+	  .shard_start = shard_start);

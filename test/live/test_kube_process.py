@@ -1,11 +1,12 @@
 """The program on the fake API server: it follows, it survives, it says what is wrong. (What a real server does: test_real_api.py.)"""
+import socket
 import subprocess
 import time
 import dns.message
 import dns.rcode
 import pytest
 from fakeapi import FakeAPI, make_certificates
-from server import BINARY, Server, peak_rss_kb, sanitized
+from server import BINARY, Server, free_port, peak_rss_kb, sanitized
 
 COREFILE = "cluster.local:{port} {\n  errors\n  kubernetes cluster.local {\n    {api}\n  }\n  %s\n}\n"
 
@@ -51,6 +52,26 @@ def test_follows(api):
         api.put("services", service("large", "10.0.0.4", annotations={"x": "y" * (1 << 20)}))
         becomes(s, "large", "10.0.0.4", 5)
         assert "Failed" not in s.log()
+
+
+def test_ready_means_answers(api):
+    """Who hears 200 of /ready gets an answer at once: the server listens, and does not only know enough to."""
+    for _ in range(8):
+        admin = free_port()
+        with serve(api, f"ready 127.0.0.1:{admin}", wait=False) as s, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dns_:
+            dns_.settimeout(5)
+            dns_.connect(("127.0.0.1", s.port))
+            end, said = time.time() + 20, b""
+            while b" 200 " not in said:
+                assert time.time() < end, s.log()
+                try:
+                    with socket.create_connection(("127.0.0.1", admin), 5) as c:
+                        c.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
+                        said = c.recv(4096)
+                except ConnectionError:
+                    pass
+            dns_.send(dns.message.make_query("a.d.svc.cluster.local.", "A").to_wire())
+            assert dns.message.from_wire(dns_.recv(4096)).answer
 
 
 def test_outage(api):
