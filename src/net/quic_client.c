@@ -363,7 +363,7 @@ static int open_conn(struct line *l)
 	ngtcp2_transport_params params;
 	ngtcp2_path_storage ps;
 	ngtcp2_cid dcid = { .datalen = FL_QUIC_CID }, scid = { .datalen = CID };
-	fl_quic_conn_init(&l->c, c->loop, &client_side, &c->budget);
+	fl_quic_conn_init(&l->c, c->loop, &fl_quic_doq, &client_side, &c->budget);
 	l->c.name = c->conf.name;
 	fl_quic_defaults(&l->c, &settings, &params);
 	settings.handshake_timeout = DIAL_S * FL_SEC;

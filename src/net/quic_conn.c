@@ -5,8 +5,6 @@
 
 static struct fl_quic_conn *of_ref(ngtcp2_crypto_conn_ref *ref) { return (struct fl_quic_conn *)((char *)ref - offsetof(struct fl_quic_conn, ref)); }
 
-static struct fl_doq_mem doq_mem(struct fl_quic_conn *c) { return (struct fl_doq_mem){ fl_quic_resize, &c->mem }; }
-
 /* ---- streams ---- */
 
 void fl_quic_list_add(struct fl_quic_streams *l, struct fl_quic_stream *s)
@@ -24,7 +22,7 @@ void fl_quic_list_del(struct fl_quic_streams *l, struct fl_quic_stream *s)
 	s->rprev = s->rnext = NULL;
 }
 
-static void quiet(struct fl_quic_stream *s)
+void fl_quic_stream_rest(struct fl_quic_stream *s)
 {
 	if (s->ready)
 		fl_quic_list_del(&s->conn->ready, s);
@@ -38,7 +36,7 @@ struct fl_quic_stream *fl_quic_stream_new(struct fl_quic_conn *c, int64_t id)
 	struct fl_quic_stream *s = fl_quic_resize(&c->mem, NULL, sizeof *s);
 	if (!s)
 		return NULL;
-	*s = (struct fl_quic_stream){ .conn = c, .id = id, .prev = c->all.last };
+	*s = (struct fl_quic_stream){ .conn = c, .id = id, .due_ns = UINT64_MAX, .prev = c->all.last };
 	*(c->all.last ? &c->all.last->next : &c->all.first) = s;
 	c->all.last = s;
 	c->nstreams++;
@@ -48,25 +46,15 @@ struct fl_quic_stream *fl_quic_stream_new(struct fl_quic_conn *c, int64_t id)
 void fl_quic_stream_free(struct fl_quic_stream *s)
 {
 	struct fl_quic_conn *c = s->conn;
-	struct fl_doq_mem m = doq_mem(c);
 	c->side->gone(s);
-	quiet(s);
+	fl_quic_stream_rest(s);
 	*(s->prev ? &s->prev->next : &c->all.first) = s->next;
 	*(s->next ? &s->next->prev : &c->all.last) = s->prev;
 	c->nstreams--;
-	fl_doq_finish(&s->in, &m);
+	c->proto->release(s);
 	if (s->out)
 		fl_quic_resize(&c->mem, s->out, 0);
 	fl_quic_resize(&c->mem, s, 0);
-}
-
-void fl_quic_stream_put(struct fl_quic_stream *s, uint8_t *frame, size_t n)
-{
-	s->out = frame;
-	s->out_n = n;
-	s->out_at = 0;
-	s->ready = true;
-	fl_quic_list_add(&s->conn->ready, s);
 }
 
 /* ---- ngtcp2 calls back ---- */
@@ -83,13 +71,18 @@ static int stream_open(ngtcp2_conn *ng, int64_t id, void *user)
 
 static int stream_close(ngtcp2_conn *ng, uint32_t flags, int64_t id, uint64_t code, void *user, void *stream)
 {
+	struct fl_quic_conn *c = user;
 	(void)flags;
-	(void)code;
-	(void)user;
+	if (stream && c->proto->closed)
+		c->proto->closed(stream, code);
 	if (stream)
 		fl_quic_stream_free(stream);
-	if (!ngtcp2_conn_is_local_stream(ng, id) && ngtcp2_is_bidi_stream(id))
+	if (ngtcp2_conn_is_local_stream(ng, id))
+		return 0;
+	if (ngtcp2_is_bidi_stream(id))
 		ngtcp2_conn_extend_max_streams_bidi(ng, 1);
+	else
+		ngtcp2_conn_extend_max_streams_uni(ng, 1);
 	return 0;
 }
 
@@ -111,27 +104,12 @@ static int stream_data(ngtcp2_conn *ng, uint32_t flags, int64_t id, uint64_t off
 {
 	struct fl_quic_conn *c = user;
 	struct fl_quic_stream *s = stream;
-	struct fl_str msg;
 	(void)offset;
 	(void)id;
 	c->heard_ns = fl_loop_now(c->loop);
 	ngtcp2_conn_extend_max_offset(ng, n);   /* what is kept is bounded by each stream's own window and the connection's memory */
-	if (!s || s->deaf || c->close)
-		return 0;
-	struct fl_doq_mem m = doq_mem(c);
-	switch (fl_doq_feed(&s->in, p, n, flags & NGTCP2_STREAM_DATA_FLAG_FIN, &m, &msg)) {
-	case FL_DOQ_WHOLE:
-		c->side->message(s, msg);
-		break;
-	case FL_DOQ_BAD:
-		fl_quic_conn_close(c, true, FL_DOQ_PROTOCOL_ERROR, "");
-		break;
-	case FL_DOQ_FULL:
-		fl_quic_conn_close(c, true, FL_DOQ_EXCESSIVE_LOAD, "");
-		break;
-	case FL_DOQ_MORE:
-		break;
-	}
+	if (s && !s->deaf && !c->close)
+		c->proto->data(s, p, n, flags & NGTCP2_STREAM_DATA_FLAG_FIN);
 	return 0;
 }
 
@@ -141,9 +119,9 @@ static int acked(ngtcp2_conn *ng, int64_t id, uint64_t offset, uint64_t n, void 
 	(void)ng;
 	(void)id;
 	(void)offset;
-	(void)n;
-	(void)stream;
 	c->heard_ns = fl_loop_now(c->loop);
+	if (stream && c->proto->acked)
+		c->proto->acked(stream, n);
 	return 0;
 }
 
@@ -157,6 +135,8 @@ static int handshaked(ngtcp2_conn *ng, void *user)
 		return 0;
 	}
 	c->state = FL_QUIC_OPEN;
+	if (c->proto->open)
+		c->proto->open(c);
 	c->side->handshaked(c);
 	return 0;
 }
@@ -242,9 +222,11 @@ static void timer_due(struct fl_timer *t)
 	c->side->expired(c);
 }
 
-void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_side *side, struct fl_quic_budget *of)
+void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_proto *proto, const struct fl_quic_side *side,
+		       struct fl_quic_budget *of)
 {
 	c->loop = l;
+	c->proto = proto;
 	c->side = side;
 	c->timer.fn = timer_due;
 	c->ref.get_conn = native;
@@ -259,12 +241,18 @@ void fl_quic_defaults(const struct fl_quic_conn *c, ngtcp2_settings *s, ngtcp2_t
 	fl_quic_no_window_growth(s);
 	ngtcp2_transport_params_default(p);
 	p->initial_max_data = FL_QUIC_WINDOW;
-	p->initial_max_stream_data_bidi_local = p->initial_max_stream_data_bidi_remote = 65537;        /* a length and all it can say */
+	p->initial_max_stream_data_bidi_local = p->initial_max_stream_data_bidi_remote = p->initial_max_stream_data_uni = c->proto->stream_window;
+	p->initial_max_streams_uni = c->proto->uni;
 	p->max_udp_payload_size = 4096;
 	p->active_connection_id_limit = 2;
 }
 
 /* ---- the end ---- */
+
+uint64_t fl_quic_code(const struct fl_quic_conn *c, uint64_t code)
+{
+	return c->proto->code && code <= FL_DOQ_UNSPECIFIED_ERROR ? c->proto->code[code] : code;
+}
 
 void fl_quic_conn_close(struct fl_quic_conn *c, bool app, uint64_t code, const char *reason)
 {
@@ -342,7 +330,7 @@ static void say_goodbye(struct fl_quic_conn *c)
 	size_t n = c->app ? strlen(c->why) : 0;
 	memset(&e, 0, sizeof e);
 	if (c->app)
-		fl_quic_ccerr_app(&e, c->code, reason, n);
+		fl_quic_ccerr_app(&e, fl_quic_code(c, c->code), reason, n);
 	else
 		fl_quic_ccerr_transport(&e, c->code, NULL, 0);
 	ngtcp2_path_storage_zero(&ps);
@@ -359,6 +347,8 @@ void fl_quic_conn_free(struct fl_quic_conn *c)
 {
 	c->state = FL_QUIC_OVER;
 	fl_timer_clear(c->loop, &c->timer);
+	if (c->proto->finish)
+		c->proto->finish(c);
 	while (c->all.first)
 		fl_quic_stream_free(c->all.first);
 	if (c->ng)
@@ -380,29 +370,33 @@ int fl_quic_conn_read(struct fl_quic_conn *c, const ngtcp2_path *path, const uin
 	return ret;
 }
 
+static void block(struct fl_quic_stream *s)
+{
+	if (s->conn->proto->stuck)
+		s->conn->proto->stuck(s);
+	fl_quic_stream_rest(s);
+	s->blocked = true;
+	fl_quic_list_add(&s->conn->blocked, s);
+}
+
 /* One datagram: its length; 0: nothing can go now; else ngtcp2's error. */
 static ngtcp2_ssize write_one(struct fl_quic_conn *c, ngtcp2_path *path, uint8_t *to)
 {
 	ngtcp2_pkt_info pi;
 	for (;;) {
-		struct fl_quic_stream *s = c->ready.first;
-		ngtcp2_vec v = { s ? s->out + s->out_at : NULL, s ? s->out_n - s->out_at : 0 };
-		uint32_t flags = s ? NGTCP2_WRITE_STREAM_FLAG_MORE | NGTCP2_WRITE_STREAM_FLAG_FIN : NGTCP2_WRITE_STREAM_FLAG_NONE;
-		ngtcp2_ssize took = -1, n = ngtcp2_conn_writev_stream(c->ng, path, &pi, to, FL_QUIC_DATAGRAM, &took, flags, s ? s->id : -1, &v,
-								      s ? 1 : 0, fl_loop_now(c->loop));
-		if (s && took >= 0)
-			s->out_at += (size_t)took;
-		if (s && took >= 0 && s->out_at == s->out_n)
-			quiet(s);
-		if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
-			quiet(s);
-			s->blocked = true;
-			fl_quic_list_add(&c->blocked, s);
-		} else if (n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND) {
-			quiet(s);
-		} else if (n != NGTCP2_ERR_WRITE_MORE) {
+		struct fl_quic_piece p = { 0 };
+		bool any = c->proto->next(c, &p);
+		uint32_t flags = !any ? NGTCP2_WRITE_STREAM_FLAG_NONE : NGTCP2_WRITE_STREAM_FLAG_MORE | (p.fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0);
+		ngtcp2_ssize took = -1, n = ngtcp2_conn_writev_stream(c->ng, path, &pi, to, FL_QUIC_DATAGRAM, &took, flags,
+								      any ? p.stream->id : -1, p.v, p.n, fl_loop_now(c->loop));
+		if (any && took >= 0)
+			c->proto->took(c, &p, (size_t)took);
+		if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED)
+			block(p.stream);
+		else if (n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND)
+			c->proto->shut(p.stream);
+		else if (n != NGTCP2_ERR_WRITE_MORE)
 			return n;
-		}
 	}
 }
 
@@ -411,9 +405,8 @@ static void unblock(struct fl_quic_conn *c)
 {
 	while (c->blocked.first) {
 		struct fl_quic_stream *s = c->blocked.first;
-		quiet(s);
-		s->ready = true;
-		fl_quic_list_add(&c->ready, s);
+		fl_quic_stream_rest(s);
+		c->proto->again(s);
 	}
 }
 

@@ -16,7 +16,7 @@
 #include <netinet/in.h>
 
 enum { FL_QUIC_DATAGRAM = 1452, FL_QUIC_CID = 16, FL_QUIC_BURST = 32, FL_QUIC_WINDOW = 128 * 1024, FL_QUIC_WHY = 200,
-       FL_QUIC_MEMORY = 2 * 1024 * 1024 };
+       FL_QUIC_MEMORY = 2 * 1024 * 1024, FL_QUIC_PIECES = 8 };
 
 /* ---- memory (quic_mem.c) ---- */
 
@@ -41,10 +41,32 @@ struct fl_quic_stream {
 	bool deaf;                                      /* what still comes is thrown away */
 	bool asked, answered, waits;                    /* server: the query was handed on; its answer came; it waits for a worker */
 	bool dangling;                                  /* server: answered, and not ended by the client in due time */
-	uint64_t due_ns;                                /* server: when waiting for the peer ends */
-	void *user;                                     /* client: who asked */
+	uint64_t due_ns;                                /* server: when waiting for the peer ends; UINT64_MAX: never */
+	void *user;                                     /* client: who asked; HTTP/3: the request */
 	_Alignas(16) uint8_t room[64];                  /* server: its owner's */
 };
+
+/* What streams carry: DoQ's messages (quic_doq.c, both ends) or HTTP/3 (web_v3.c, the serving end). Called inside ngtcp2, all but again(),
+ * next() and finish(): may open, shut down and extend streams, and note that the connection is to be closed. NULL: nothing to be done. */
+struct fl_quic_piece { struct fl_quic_stream *stream; bool fin; unsigned n; ngtcp2_vec v[FL_QUIC_PIECES]; };
+struct fl_quic_proto {
+	const char *alpn;
+	const uint16_t *code;           /* by FL_DOQ_… what it is here; NULL: the same. Codes beyond those stand for themselves */
+	uint32_t uni;                   /* streams in one direction that the peer may have at a time */
+	uint32_t stream_window;         /* what the peer may send on a stream before more is allowed */
+	void (*open)(struct fl_quic_conn *c);                                           /* its handshake is done */
+	void (*data)(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin);
+	bool (*next)(struct fl_quic_conn *c, struct fl_quic_piece *p);                  /* to be sent; false: nothing */
+	void (*took)(struct fl_quic_conn *c, const struct fl_quic_piece *p, size_t n);  /* so much of it is on its way, and fin behind all */
+	void (*stuck)(struct fl_quic_stream *s);        /* flow control holds it, until again() */
+	void (*again)(struct fl_quic_stream *s);        /* may be tried once more */
+	void (*shut)(struct fl_quic_stream *s);         /* takes nothing any more */
+	void (*acked)(struct fl_quic_stream *s, uint64_t n);
+	void (*closed)(struct fl_quic_stream *s, uint64_t code);        /* its memory goes after this */
+	void (*release)(struct fl_quic_stream *s);      /* its memory goes, closed or not: gives back what hangs on it */
+	void (*finish)(struct fl_quic_conn *c);         /* before ngtcp2's state and the streams go */
+};
+extern const struct fl_quic_proto fl_quic_doq;
 
 /* What an end does about it. Those that ngtcp2's callbacks call (message, gone, handshaked, more_streams, *_cid) do not call back into
  * ngtcp2 but to open, shut down and extend. */
@@ -71,6 +93,8 @@ struct fl_quic_conn {
 	const char *name;                               /* client: what the certificate must be for; borrowed */
 	struct fl_quic_mem mem;
 	const struct fl_quic_side *side;
+	const struct fl_quic_proto *proto;
+	void *speaker;                                  /* proto's own */
 	struct fl_loop *loop;
 	struct fl_timer timer;
 	enum fl_quic_state state;
@@ -85,7 +109,8 @@ struct fl_quic_conn {
 };
 
 /* c is zeroed; ng and tls are the side's to make. */
-void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_side *side, struct fl_quic_budget *of);
+void fl_quic_conn_init(struct fl_quic_conn *c, struct fl_loop *l, const struct fl_quic_proto *proto, const struct fl_quic_side *side,
+		       struct fl_quic_budget *of);
 /* Settings and transport parameters with our defaults; the sides add theirs. */
 void fl_quic_defaults(const struct fl_quic_conn *c, ngtcp2_settings *s, ngtcp2_transport_params *p);
 extern const ngtcp2_callbacks fl_quic_callbacks;
@@ -93,12 +118,14 @@ extern const ngtcp2_callbacks fl_quic_callbacks;
 int fl_quic_conn_read(struct fl_quic_conn *c, const ngtcp2_path *path, const uint8_t *bytes, size_t n);       /* 0, or ngtcp2's error */
 /* Says what there is to say, at most a burst; sets the timer. true: there is more. May end with state OVER. */
 bool fl_quic_conn_write(struct fl_quic_conn *c);
-/* Notes how it is to end; the next write does it. reason: a literal. The first one counts. */
+uint64_t fl_quic_code(const struct fl_quic_conn *c, uint64_t code);     /* FL_DOQ_… or a code of its protocol → on the wire */
+/* Notes how it is to end; the next write does it. code of an application: see fl_quic_code(). reason: a literal. The first one counts. */
 void fl_quic_conn_close(struct fl_quic_conn *c, bool app, uint64_t code, const char *reason);
 void fl_quic_conn_failed(struct fl_quic_conn *c, int liberr);   /* the same for an error that ngtcp2 returned */
 void fl_quic_conn_free(struct fl_quic_conn *c); /* streams (gone() is called), ngtcp2's and GnuTLS's state; not the structure */
 
-/* Takes the message to send, n >= 2 bytes of the connection's memory, and ends our side of the stream behind it. */
+void fl_quic_stream_rest(struct fl_quic_stream *s);     /* off the lists of those that have something to send */
+/* DoQ: takes the message to send, n >= 2 bytes of the connection's memory, and ends our side of the stream behind it. */
 void fl_quic_stream_put(struct fl_quic_stream *s, uint8_t *frame, size_t n);
 struct fl_quic_stream *fl_quic_stream_new(struct fl_quic_conn *c, int64_t id);  /* NULL: no memory */
 void fl_quic_stream_free(struct fl_quic_stream *s);             /* one that ngtcp2 does not know (any more) */

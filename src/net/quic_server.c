@@ -418,7 +418,7 @@ struct fl_quic_peer *fl_quic_accept(struct fl_quic_listener *li, const struct fl
 	if (p->next)
 		p->next->prev = p;
 	li->first = p;
-	fl_quic_conn_init(&p->c, q->loop, &server_side, &q->clients[p->client].mem);
+	fl_quic_conn_init(&p->c, q->loop, &fl_quic_doq, &server_side, &q->clients[p->client].mem);
 	if (open_conn(p, hd, odcid, path)) {
 		end(p);
 		return NULL;

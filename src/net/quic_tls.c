@@ -6,14 +6,14 @@
 
 int fl_quic_tls_open(struct fl_quic_conn *c, bool server, int (*prepare)(void *arg, gnutls_session_t s), void *arg)
 {
-	static const gnutls_datum_t doq = { (unsigned char *)(uintptr_t) "doq", 3 };
+	const gnutls_datum_t alpn = { (unsigned char *)(uintptr_t)c->proto->alpn, (unsigned)strlen(c->proto->alpn) };
 	int ret = gnutls_init(&c->tls, server ? GNUTLS_SERVER : GNUTLS_CLIENT);
 	if (ret < 0) {
 		c->tls = NULL;
 		return ret;
 	}
 	if ((ret = gnutls_priority_set_direct(c->tls, PRIORITY, NULL)) < 0 ||
-	    (ret = gnutls_alpn_set_protocols(c->tls, &doq, 1, GNUTLS_ALPN_MANDATORY)) < 0 || (ret = prepare(arg, c->tls)) < 0)
+	    (ret = gnutls_alpn_set_protocols(c->tls, &alpn, 1, GNUTLS_ALPN_MANDATORY)) < 0 || (ret = prepare(arg, c->tls)) < 0)
 		return ret;
 	gnutls_session_set_ptr(c->tls, &c->ref);
 	if (server ? ngtcp2_crypto_gnutls_configure_server_session(c->tls) : ngtcp2_crypto_gnutls_configure_client_session(c->tls))

@@ -105,7 +105,7 @@ static int set_up(void **state)
 	budget = (struct fl_quic_budget){ .limit = 1 << 26 };
 	io = (struct fl_io){ .fd = bound(&me), .fn = readable };
 	fl_loop_add(loop, &io, EPOLLIN);
-	fl_quic_conn_init(&c, loop, &side, &budget);
+	fl_quic_conn_init(&c, loop, &fl_quic_doq, &side, &budget);
 	fl_quic_defaults(&c, &settings, &params);
 	params.active_connection_id_limit = 8;
 	params.max_idle_timeout = 300 * FL_SEC;
