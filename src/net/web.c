@@ -4,7 +4,6 @@
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* ---- words ---- */
 
@@ -35,19 +34,6 @@ struct fl_str fl_web_find(struct fl_str fields, const char *name)
 	return (struct fl_str){ NULL, 0 };
 }
 
-size_t fl_web_date(struct fl_loop *l, char to[32])
-{
-	static _Thread_local struct { uint64_t until_ns; char text[32]; size_t n; } now;
-	if (!now.n || fl_loop_now(l) >= now.until_ns || fl_loop_now(l) + FL_SEC < now.until_ns) {
-		time_t t = (time_t)fl_clock_wall_s();
-		struct tm tm;
-		now.n = strftime(now.text, sizeof now.text, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&t, &tm));
-		now.until_ns = fl_loop_now(l) + FL_SEC / 4;
-	}
-	memcpy(to, now.text, now.n + 1);
-	return now.n;
-}
-
 /* ---- streams ---- */
 
 struct fl_web_stream *fl_web_stream_add(struct fl_web_conn *wc)
@@ -55,7 +41,9 @@ struct fl_web_stream *fl_web_stream_add(struct fl_web_conn *wc)
 	struct fl_web_stream *s = malloc(sizeof *s);
 	if (!s)
 		return NULL;
-	memset(s, 0, offsetof(struct fl_web_stream, type));
+	memset(s, 0, offsetof(struct fl_web_stream, head));
+	s->head.size = s->head.nfields = 0;
+	s->head.refused = false;
 	s->r.conn = wc->conn;
 	s->r.v2 = wc->h2;
 	s->r.method = s->r.target = s->r.type = s->r.te = s->r.encoding = s->r.fields = FL_STR("");

@@ -2,7 +2,15 @@
 #pragma once
 #include "net/web.h"
 
-enum { FL_WEB_FIELDS = 100, FL_WEB_TEXT = 256 };
+enum { FL_WEB_FIELDS = 100, FL_WEB_TEXT = 256, FL_WEB_ANSWER = 24 };
+
+/* The header of a request of HTTP/2 or 3 as it comes. */
+struct fl_web_head {
+	unsigned size, nfields;
+	bool refused;                   /* it is too large */
+	char type[64], te[32], encoding[32], method[16];
+	char text[FL_WEB_TEXT];         /* the target, when it fits */
+};
 
 /* The reading half of HTTP/1.1 (RFC 9112) as a pure machine: bytes in any portions → one request. */
 enum fl_web_h1_state { FL_H1_HEAD, FL_H1_SIZED, FL_H1_CHUNK_SIZE, FL_H1_CHUNK, FL_H1_CHUNK_END, FL_H1_TRAILER, FL_H1_DONE, FL_H1_BAD };
@@ -54,16 +62,13 @@ struct fl_web_stream {
 	enum fl_web_at at;
 	uint64_t since_ns;              /* of `at` */
 	int32_t id;
-	unsigned head_n, nfields;
-	bool refused;                   /* its header was too large */
-	char *target;                   /* malloc'd when it is longer than text[] */
+	char *target;                   /* malloc'd when it is longer than head.text[] */
 	size_t target_n;
 	uint8_t *in; size_t in_cap;     /* the body of the request */
 	size_t held;                    /* of it, not given back to the windows */
 	char *fields; size_t fields_cap;
 	uint8_t *out; size_t out_n, out_at;     /* the body of the answer */
-	char type[64], te[32], encoding[32], method[16];
-	char text[FL_WEB_TEXT];
+	struct fl_web_head head;
 	struct { char name[16], value[FL_WEB_TEXT]; } trailer[2];
 	unsigned ntrailer;
 };
@@ -77,6 +82,15 @@ struct fl_web {
 
 static inline void fl_web_count(uint64_t *c) { __atomic_store_n(c, *c + 1, __ATOMIC_RELAXED); }
 
+/* web_head.c */
+/* One field. true: it is the target, and longer than text[]: the caller keeps it, and sets r->target. */
+bool fl_web_head_put(struct fl_web_head *h, struct fl_web_req *r, struct fl_str name, struct fl_str value);
+/* The fields of an answer, the status first: how many. length: of the body, as content-length; SIZE_MAX: not said. Numbers are in text. */
+struct fl_web_text { char code[8], date[32], length[24]; };
+unsigned fl_web_answer_head(struct fl_web_field to[FL_WEB_ANSWER], struct fl_web_text *text, struct fl_loop *l, int status,
+			    const struct fl_web_field *f, unsigned nf, size_t length);
+size_t fl_web_date(struct fl_loop *l, char to[32]);             /* "Sat, 28 Nov 2026 21:50:00 GMT" */
+
 /* web.c */
 void fl_web_enter(struct fl_web_conn *wc);
 void fl_web_leave(struct fl_web_conn *wc);      /* the outermost writes what is to be written, and frees what is dead */
@@ -84,7 +98,6 @@ struct fl_web_stream *fl_web_stream_add(struct fl_web_conn *wc);
 void fl_web_stream_drop(struct fl_web_stream *s);               /* gone() when it is in work; freed */
 void fl_web_stream_whole(struct fl_web_stream *s);              /* hands it to the owner */
 const char *fl_web_reason(int status);
-size_t fl_web_date(struct fl_loop *l, char to[32]);             /* "Sat, 28 Nov 2026 21:50:00 GMT" */
 
 /* web_v1.c */
 void fl_web_v1_bytes(struct fl_web_conn *wc, const uint8_t *p, size_t n);

@@ -36,7 +36,7 @@ static void whole(struct fl_web_conn *wc)
 	struct fl_web_stream *s = fl_web_stream_add(wc);
 	struct fl_str fields = wc->web->conf.fields ? h->fields : FL_STR("");
 	size_t need = h->method.n + h->target.n + h->type.n + fields.n;
-	char *at = s && need > sizeof s->text ? (s->target = malloc(need)) : s ? s->text : NULL;
+	char *at = s && need > sizeof s->head.text ? (s->target = malloc(need)) : s ? s->head.text : NULL;
 	if (!at) {
 		if (s)
 			fl_web_stream_drop(s);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NOISE_MAX = 10000, RESETS_MAX = 256, RESETS_S = 64, FIELDS = 24, AHEAD = 256 * 1024, GATHER = 16 * 1024 };
+enum { NOISE_MAX = 10000, RESETS_MAX = 256, RESETS_S = 64, AHEAD = 256 * 1024, GATHER = 16 * 1024 };
 
 static struct fl_web_stream *stream_of(nghttp2_session *h2, int32_t id) { return nghttp2_session_get_stream_user_data(h2, id); }
 
@@ -49,22 +49,13 @@ static int on_begin(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 	return 0;
 }
 
-/* What does not fit is none of ours. */
-static void keep(struct fl_str *to, char *room, size_t cap, const uint8_t *p, size_t n)
+static void keep_target(struct fl_web_stream *s, struct fl_str v)
 {
-	if (n <= cap)
-		*to = (struct fl_str){ memcpy(room, p, n), n };
-}
-
-static void keep_target(struct fl_web_stream *s, const uint8_t *p, size_t n)
-{
-	bool large = n > sizeof s->text;
-	s->refused = s->refused || (large && s->wc->memory + n > FL_WEB_MEMORY);
-	char *to = s->refused ? NULL : large ? (s->target = malloc(n)) : s->text;
-	if (to && large)
-		s->wc->memory += s->target_n = n;
-	if (to)
-		s->r.target = (struct fl_str){ memcpy(to, p, n), n };
+	s->head.refused = s->head.refused || s->wc->memory + v.n > FL_WEB_MEMORY;
+	if (s->head.refused || !(s->target = malloc(v.n)))
+		return;
+	s->wc->memory += s->target_n = v.n;
+	s->r.target = (struct fl_str){ memcpy(s->target, v.p, v.n), v.n };
 }
 
 static void keep_field(struct fl_web_stream *s, struct fl_str name, struct fl_str value)
@@ -72,8 +63,8 @@ static void keep_field(struct fl_web_stream *s, struct fl_str name, struct fl_st
 	size_t had = s->r.fields.n, need = name.n + value.n + 3;
 	if (had + need > s->fields_cap) {
 		size_t more = s->fields_cap + need + 512;
-		s->refused = s->refused || s->wc->memory + more > FL_WEB_MEMORY;
-		char *fields = s->refused ? NULL : realloc(s->fields, s->fields_cap + more);
+		s->head.refused = s->head.refused || s->wc->memory + more > FL_WEB_MEMORY;
+		char *fields = s->head.refused ? NULL : realloc(s->fields, s->fields_cap + more);
 		if (!fields)
 			return;
 		s->fields = fields;
@@ -90,28 +81,19 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t 
 		     uint8_t flags, void *arg)
 {
 	struct fl_web_stream *s = stream_of(h2, f->hd.stream_id);
-	struct fl_str n = { (const char *)name, nn };
+	struct fl_web_conn *wc = arg;
+	struct fl_str n = { (const char *)name, nn }, v = { (const char *)value, nv };
 	(void)flags;
 	if (!s || s->at != FL_WEB_COMING)
 		return 0;
-	s->head_n += (unsigned)(nn + nv + 32);          /* RFC 9113 §6.5.2 */
-	if (s->head_n > FL_WEB_HEAD || ++s->nfields > FL_WEB_FIELDS)
-		s->refused = true;
-	if (s->refused || f->headers.cat != NGHTTP2_HCAT_REQUEST)
+	if (f->headers.cat != NGHTTP2_HCAT_REQUEST) {   /* trailers: they count */
+		s->head.refused = s->head.refused || (s->head.size += (unsigned)(nn + nv + 32)) > FL_WEB_HEAD || ++s->head.nfields > FL_WEB_FIELDS;
 		return 0;
-	struct fl_web_conn *wc = arg;
-	if (nn && wc->web->conf.fields && (n.p[0] != ':' || fl_str_is(n, ":authority")))
-		keep_field(s, n.p[0] == ':' ? FL_STR("host") : n, (struct fl_str){ (const char *)value, nv });
-	if (fl_str_is(n, ":method"))
-		keep(&s->r.method, s->method, sizeof s->method, value, nv);
-	else if (fl_str_is(n, ":path") && !s->r.target.n && nv)
-		keep_target(s, value, nv);
-	else if (fl_str_is(n, "content-type"))
-		keep(&s->r.type, s->type, sizeof s->type, value, nv);
-	else if (fl_str_is(n, "te"))
-		keep(&s->r.te, s->te, sizeof s->te, value, nv);
-	else if (fl_str_is(n, "grpc-encoding"))
-		keep(&s->r.encoding, s->encoding, sizeof s->encoding, value, nv);
+	}
+	if (fl_web_head_put(&s->head, &s->r, n, v))
+		keep_target(s, v);
+	if (!s->head.refused && nn && wc->web->conf.fields && (n.p[0] != ':' || fl_str_is(n, ":authority")))
+		keep_field(s, n.p[0] == ':' ? FL_STR("host") : n, v);
 	return 0;
 }
 
@@ -119,7 +101,7 @@ static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t
 {
 	struct fl_web_stream *s = stream_of(h2, id);
 	(void)flags, (void)arg;
-	if (!s || s->at != FL_WEB_COMING || s->refused || s->r.too_large) {     /* nobody keeps it: it does not count */
+	if (!s || s->at != FL_WEB_COMING || s->head.refused || s->r.too_large) {     /* nobody keeps it: it does not count */
 		nghttp2_session_consume(h2, id, n);
 		return 0;
 	}
@@ -179,7 +161,7 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
 			calm(wc);
 	if (!request || !(f->hd.flags & NGHTTP2_FLAG_END_STREAM) || !s || s->at != FL_WEB_COMING)
 		return 0;
-	if (s->refused)
+	if (s->head.refused)
 		refuse_head(wc, s);
 	else
 		fl_web_stream_whole(s);
@@ -297,15 +279,12 @@ void fl_web_v2_answer(struct fl_web_stream *s, int status, const struct fl_web_f
 		      const struct fl_web_field *trailer, unsigned nt)
 {
 	struct fl_web_conn *wc = s->wc;
-	nghttp2_nv nv[FIELDS];
-	char code[8], date[32], length[16];
-	unsigned k = 0;
-	nv[k++] = pair(FL_STR(":status"), (struct fl_str){ code, (size_t)snprintf(code, sizeof code, "%d", status) });
-	for (unsigned i = 0; i < nf && k < FIELDS - 2; i++)
-		nv[k++] = pair(f[i].name, f[i].value);
-	if (!nt && body)
-		nv[k++] = pair(FL_STR("content-length"), (struct fl_str){ length, (size_t)snprintf(length, sizeof length, "%zu", n) });
-	nv[k++] = pair(FL_STR("date"), (struct fl_str){ date, fl_web_date(wc->web->loop, date) });
+	struct fl_web_field field[FL_WEB_ANSWER];
+	struct fl_web_text text;
+	nghttp2_nv nv[FL_WEB_ANSWER];
+	unsigned k = fl_web_answer_head(field, &text, wc->web->loop, status, f, nf, !nt && body ? n : SIZE_MAX);
+	for (unsigned i = 0; i < k; i++)
+		nv[i] = pair(field[i].name, field[i].value);
 	nghttp2_session_consume(wc->h2, s->id, s->held);        /* the request's body makes room for others */
 	s->held = 0;
 	bool no_body = !n || fl_str_is(s->r.method, "HEAD"), full = !no_body && wc->nstreams > 1 && wc->memory + n > FL_WEB_MEMORY;
