@@ -10,13 +10,15 @@ static const char path[] = "/dns-query", type[] = "application/dns-message";
 enum answered { S200, S400, S404, S500, NSTATUS };
 static const int status_of[NSTATUS] = { 200, 400, 404, 500 };
 
-struct fl_grid *fl_doh_responses(struct fl_str server)
+struct fl_grid *fl_doh_responses(struct fl_str server, bool h3)
 {
-	static const struct fl_metric_def def = { .name = "coredns_dns_https_responses_total", .kind = FL_COUNTER,
+	static const struct fl_metric_def doh = { .name = "coredns_dns_https_responses_total", .kind = FL_COUNTER,
 		.help = "Counter of DoH responses per server and http status code.", .labels = { "server", "status" } };
+	static const struct fl_metric_def doh3 = { .name = "coredns_dns_https3_responses_total", .kind = FL_COUNTER,
+		.help = "Counter of DoH3 responses per server and http status code.", .labels = { "server", "status" } };
 	static const char *const status[NSTATUS] = { "200", "400", "404", "500" };
 	static const struct fl_dim dim = { NSTATUS, status };
-	return fl_metric_grid(fl_metric(&def), &server, &dim, 1);
+	return fl_metric_grid(fl_metric(h3 ? &doh3 : &doh), &server, &dim, 1);
 }
 
 /* ---- the question ---- */
@@ -154,16 +156,17 @@ static uint32_t age_of(const struct fl_query *q, const uint8_t *msg, size_t n)
 struct mine { struct fl_asker asker; struct fl_web_req *r; };
 _Static_assert(sizeof(struct mine) <= sizeof((struct fl_web_req *)0)->mine, "what a request carries");
 
-static struct fl_listener *listener_of(struct fl_conn *c)
+static struct fl_listener *listener_of(struct fl_web_req *r)
 {
-	return (struct fl_listener *)((char *)fl_conn_listener(c) - offsetof(struct fl_listener, tcp));
+	return r->conn ? (struct fl_listener *)((char *)fl_conn_listener(r->conn) - offsetof(struct fl_listener, tcp))
+		       : (struct fl_listener *)((char *)fl_quic_stream_listener(r->quic) - offsetof(struct fl_listener, quic));
 }
 
 static void count(struct fl_web_req *r, enum answered s)
 {
-	struct fl_listener *l = listener_of(r->conn);
-	if (l->group->https)
-		fl_grid_add(l->group->https, l->shard->sh.id, s, 1);
+	struct fl_listener *l = listener_of(r);
+	if (l->https)
+		fl_grid_add(l->https, l->shard->sh.id, s, 1);
 }
 
 /* As http.Error() of Go. */
@@ -196,7 +199,8 @@ static void request(struct fl_web_req *r)
 	uint8_t got[FL_WEB_HEAD];
 	const uint8_t *msg = r->body;
 	int n = -EINVAL;
-	*m = (struct mine){ { .way = fl_conn_way(r->conn), .answer = answered }, r };
+	const struct fl_udp_way *way = r->conn ? fl_conn_way(r->conn) : fl_quic_stream_way(r->quic);
+	*m = (struct mine){ { .way = way, .udp = !r->conn, .answer = answered }, r };
 	if (!fl_doh_path(r->target)) {
 		fail(r, S404, "\n");
 		return;
@@ -207,7 +211,7 @@ static void request(struct fl_web_req *r)
 	} else if (fl_str_is(r->method, "POST") && !r->too_large && r->n <= POST_MAX) {
 		n = (int)r->n;
 	}
-	if (n < 0 || !fl_query_stream(listener_of(r->conn), &m->asker, msg, (size_t)n))
+	if (n < 0 || !fl_query_stream(listener_of(r), &m->asker, msg, (size_t)n))
 		fail(r, S400, "invalid request\n");
 }
 

@@ -1,12 +1,12 @@
-/* doh: DNS over HTTPS (RFC 8484) on net/web, as CoreDNS serves it (core/dnsserver/server_https.go): GET with ?dns=, POST, at one path. And
+/* doh: DNS over HTTPS (RFC 8484) on net/web, any version of HTTP, as CoreDNS serves it (core/dnsserver/server_https.go, server_https3.go): GET with ?dns=, POST, at one path. And
  * DNS over gRPC (server_grpc.go): one method, a DNS message in a protobuf of one field. Private to dns/; on shards. */
 #pragma once
 #include "dns/server_int.h"
 
 extern const struct fl_web_ops fl_doh_ops, fl_grpc_ops;
 
-/* coredns_dns_https_responses_total of one listener. Main thread. */
-struct fl_grid *fl_doh_responses(struct fl_str server);
+/* coredns_dns_https_responses_total of one listener, h3: coredns_dns_https3_responses_total. Main thread. */
+struct fl_grid *fl_doh_responses(struct fl_str server, bool h3);
 
 /* Pure parts, for tests and the fuzzer. */
 /* The one value of dns= in a target such as "/dns-query?dns=AAAA", decoded. Octets, -ENOENT: another path, -EINVAL. */

@@ -1,5 +1,5 @@
-/* DNS over QUIC between net/quic and the queries: listeners, what comes in on a stream and goes back, numbers for /metrics. On the shard, but
- * what says otherwise. */
+/* DNS over QUIC between net/quic and the queries: listeners, what comes in on a stream and goes back, numbers for /metrics. HTTP/3 has the
+ * listeners and the numbers; what its requests say is doh.c's. On the shard, but what says otherwise. */
 #include "dns/server_int.h"
 #include "base/log.h"
 #include "net/tls_server.h"
@@ -98,8 +98,10 @@ void fl_doq_settings(struct fl_listener *l, const struct fl_group *g)
 {
 	unsigned shards = l->shard->server->process.shards;
 	l->doq = g->doq;
+	l->quic.web = l->web;
 	l->quic.conf = (struct fl_quic_conf){ .read_ns = l->tcp.read_ns, .idle_ns = l->tcp.idle_ns, .max_streams = g->max_streams,
-					      .max_conns = g->max_conns, .workers = g->workers / shards + (g->workers % shards != 0) };
+					      .max_conns = g->max_conns, .workers = g->workers / shards + (g->workers % shards != 0),
+					      .write_ns = l->tcp.write_ns };
 }
 
 int fl_doq_listen(struct fl_listener *l, struct fl_tcp_share *share)
@@ -139,9 +141,9 @@ struct fl_grid *fl_doq_grid(struct fl_str server)
 }
 
 static const struct fl_metric_def open_def = { .name = "fairlead_quic_connections", .kind = FL_GAUGE,
-	.help = "Connections of DNS over QUIC that are open, or in their handshake." };
+	.help = "Connections of QUIC (DoQ, HTTP/3) that are open, or in their handshake." };
 static const struct fl_metric_def happened_def = { .name = "fairlead_quic_events_total", .kind = FL_COUNTER,
-	.help = "What happened on listeners of DNS over QUIC: accepted, refused (max_connections), crowded (of one client), flooded (too many handshakes), "
+	.help = "What happened on listeners of QUIC (DoQ, HTTP/3): accepted, refused (max_connections), crowded (of one client), flooded (too many handshakes), "
 		"retry (an address had to be proved), negotiated (a version), reset (an unknown connection), bad_token, garbage (datagrams), failed "
 		"(handshakes), timeout (idle connections), stalled (queries that did not come), protocol_error, excessive_load (connections).",
 	.labels = { "event" } };

@@ -145,6 +145,7 @@ static struct fl_group *group_get(struct fl_gen *g, const struct fl_key *k, stru
 	struct fl_group *gr = NEW(g, struct fl_group, 1);
 	bool v6 = host.n && memchr(host.p, ':', host.n);
 	gr->scheme = k->scheme;
+	gr->by_quic = !strcmp(k->scheme, "quic") || !strcmp(k->scheme, "https3");
 	gr->host = host;
 	memcpy(gr->port, k->port, sizeof gr->port);
 	gr->addr = fl_arena_printf(&g->arena, "%s://%s%.*s%s:%s", k->scheme, v6 ? "[" : "", FL_FMT(host), v6 ? "]" : "", k->port);
@@ -181,12 +182,17 @@ static uint32_t limit(struct fl_said said, uint32_t otherwise) { return said.sai
 /* Limits of QUIC and HTTP listeners: the first block's (core/dnsserver/server_quic.go …); whoever says max_streams for https must agree with the others that do. */
 static int group_limits(struct fl_group *gr, const struct fl_block *b, bool first, struct fl_err *e)
 {
-	enum { CONNS = 200, HTTPS_STREAMS = 250, GRPC_STREAMS = 256, QUIC_STREAMS = 256, QUIC_WORKERS = 1024 };
+	enum { CONNS = 200, HTTPS_STREAMS = 250, GRPC_STREAMS = 256, QUIC_STREAMS = 256, QUIC_WORKERS = 1024, STREAMS_OF_GO = 100 };
 	const struct fl_block_conf *say = &b->say;
 	if (first && !strcmp(gr->scheme, "quic")) {
 		gr->max_conns = limit(say->quic_conns, CONNS);
 		gr->max_streams = limit(say->quic_streams, QUIC_STREAMS);
 		gr->workers = limit(say->quic_workers, QUIC_WORKERS);
+	}
+	if (first && !strcmp(gr->scheme, "https3")) {
+		gr->max_conns = limit(say->https3_conns, CONNS);
+		gr->max_streams = limit(say->https3_streams, QUIC_STREAMS);
+		gr->max_streams = gr->max_streams ? gr->max_streams : STREAMS_OF_GO;
 	}
 	bool https = !strcmp(gr->scheme, "https");
 	if (!https && strcmp(gr->scheme, "grpc"))
@@ -327,7 +333,7 @@ static bool filtered(const struct fl_block *b)
 
 static int scheme_served(const struct fl_key *k, struct fl_err *e)
 {
-	static const char *const served[] = { "dns", "tls", "https", "grpc", "quic" };
+	static const char *const served[] = { "dns", "tls", "https", "https3", "grpc", "quic" };
 	for (size_t i = 0; i < FL_COUNT(served); i++)
 		if (!strcmp(k->scheme, served[i]))
 			return 0;
@@ -366,13 +372,18 @@ static int chains_all(struct fl_gen *g, struct fl_err *e)
 	return 0;
 }
 
-/* The one scheme that cannot do without. CoreDNS finds out as it listens. */
+/* The schemes that cannot do without. CoreDNS finds out as it makes its servers, for quic as it listens. */
 static int quic_tls(const struct fl_gen *g, struct fl_err *e)
 {
-	for (unsigned i = 0; i < g->ngroup; i++)
-		if (!strcmp(g->group[i]->scheme, "quic") && !g->group[i]->tls)
-			return fl_err_set(e, "ListenPacket: quic: tls.Config not set");
-	return 0;
+	const struct fl_group *bare = NULL;
+	for (unsigned i = 0; i < g->ngroup; i++) {
+		if (g->group[i]->tls || !g->group[i]->by_quic)
+			continue;
+		if (!strcmp(g->group[i]->scheme, "https3"))
+			return fl_err_set(e, "DoH3 requires TLS, no TLS config found");
+		bare = g->group[i];
+	}
+	return bare ? fl_err_set(e, "ListenPacket: quic: tls.Config not set") : 0;
 }
 
 /* Zone → entry, by open addressing: a question looks up its suffixes, longest first, but none longer than the longest zone. */
@@ -392,8 +403,8 @@ static void group_index(struct fl_gen *g, struct fl_group *gr)
 		unsigned labels = fl_name_labels(z);
 		gr->max_labels = labels > gr->max_labels ? labels : gr->max_labels;
 	}
-	if (!strcmp(gr->scheme, "https"))
-		gr->https = fl_doh_responses(gr->addr);
+	if (!strncmp(gr->scheme, "https", 5))
+		gr->https = fl_doh_responses(gr->addr, gr->by_quic);
 	if (!strcmp(gr->scheme, "quic"))
 		gr->doq = fl_doq_grid(gr->addr);
 	gr->dropped = fl_stats_get(gr->addr, FL_STR("dropped"), FL_STR(""));

@@ -50,9 +50,10 @@ struct fl_group {
 	struct fl_tls_host *tls;        /* NULL: none */
 	bool settled;                   /* a block said how it is: the others must agree */
 	bool streams_said;
-	uint32_t max_conns, max_streams;        /* https, grpc, quic; 0: no limit */
+	uint32_t max_conns, max_streams;        /* https, https3, grpc, quic; 0: no limit */
 	uint32_t workers;               /* quic: queries in work */
-	struct fl_grid *https;          /* responses by status */
+	struct fl_grid *https;          /* https, https3: responses by status */
+	bool by_quic;                   /* quic, https3 */
 	struct fl_str first_zone;       /* of that block */
 	struct fl_chain none;           /* empty: answers REFUSED */
 	struct fl_stats *dropped;       /* counts of what no chain took */

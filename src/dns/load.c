@@ -279,7 +279,7 @@ static void warn_plain(const struct fl_group *g)
 static int bind_one(struct fl_load *l, const struct fl_group *g, struct fl_new_socket *n)
 {
 	char what[256];
-	bool plain = !strcmp(g->scheme, "dns"), quic = !strcmp(g->scheme, "quic");
+	bool plain = !strcmp(g->scheme, "dns"), quic = g->by_quic;
 	snprintf(n->key, sizeof n->key, "%.*s", FL_FMT(g->addr));
 	n->tcp = quic ? -1 : fl_listen_tcp(g->host, g->port, what, sizeof what);        /* TCP first, as CoreDNS */
 	if (n->tcp < 0 && !quic)

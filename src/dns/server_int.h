@@ -16,12 +16,12 @@ struct fl_listener {
 	struct fl_io udp;               /* fd -1: the scheme is not served by UDP */
 	struct fl_tcp_listener tcp;
 	struct fl_quic_listener quic;   /* has the socket of udp */
-	struct fl_grid *doq;            /* of its group, which connections of a removed listener outlive */
+	struct fl_grid *doq, *https;    /* of its group, which connections of a removed listener outlive */
 	bool by_quic;
 	bool wildcard, removed;
 	bool secret;                    /* encrypted: who asks with padding is answered with padding */
 	unsigned users;                 /* queries that will answer through it */
-	struct fl_web *web;             /* https, grpc */
+	struct fl_web *web;             /* https, https3, grpc */
 	struct fl_shard_x *shard;
 	struct fl_group *group;         /* of the generation that serves now */
 	struct fl_addr local;           /* its host and port, read once */
@@ -110,7 +110,7 @@ void fl_busy_forget(struct fl_server *s);
 /* conns.c: TCP connections in /metrics, from create to destroy. Main thread. */
 void fl_conns_watch(struct fl_server *s);
 void fl_conns_forget(struct fl_server *s);
-/* doq.c: DNS over QUIC. On the shard: */
+/* doq.c: listeners of QUIC (DoQ, HTTP/3), and what is said in DoQ. On the shard: */
 enum { FL_DOQ_OK = 0, FL_DOQ_INTERNAL = 1, FL_DOQ_PROTOCOL = 2, FL_DOQ_EXCESS = 4 };    /* RFC 9250 §4.3 */
 void fl_doq_ready(struct fl_io *io, uint32_t events);
 void fl_doq_settings(struct fl_listener *l, const struct fl_group *g);
@@ -135,7 +135,7 @@ void fl_listener_put(struct fl_listener *l);
 struct fl_asker {
 	/* the transport's */
 	const struct fl_udp_way *way;   /* peer, local with info 4 or 6; borrowed until the answer */
-	bool udp;                       /* metrics and logs call it "udp" (QUIC), else "tcp" */
+	bool udp;                       /* metrics and logs call it "udp" (QUIC, HTTP/3), else "tcp" */
 	/* Once, maybe before fl_query_stream() returns; not after fl_query_gone(). msg: for the call only; NULL: the question was dropped, nothing
 	 * may be said. q: still whole; NULL: no chain saw it. */
 	void (*answer)(struct fl_asker *a, const uint8_t *msg, size_t n, const struct fl_query *q);

@@ -38,7 +38,7 @@ int fl_setup_arg_error(struct fl_setup *s);             /* … Wrong argument co
 int fl_setup_syntax_error(struct fl_setup *s, const char *expected);    /* … Syntax error: Unexpected token 'TOK', expecting 'X' */
 /* A directive's option that CoreDNS has and this version has not: names it, with file and line. */
 int fl_setup_later(struct fl_setup *s, const char *option);
-/* A directive that is nothing but limits of a listener (https, grpc_server, quic): a block of numbers from least (0 or 1) on, each given once;
+/* A directive that is nothing but limits of a listener (https, https3, grpc_server, quic): a block of numbers from least (0 or 1) on, each given once;
  * most 0: any. 0 or an error. */
 struct fl_limit { const char *name; struct fl_said *to; uint32_t least, most; };
 int fl_setup_limits(struct fl_setup *s, const struct fl_limit *l, unsigned n);
@@ -58,7 +58,7 @@ struct fl_block_conf {
 	uint64_t read_ns, write_ns, idle_ns;            /* timeouts; 0: default */
 	int32_t max_queries;                            /* of one TCP connection; -1: no limit, 0: nothing was said */
 	struct fl_said https_conns, https_streams, grpc_conns, grpc_streams;    /* 0: no limit */
-	struct fl_said quic_conns, quic_streams, quic_workers;
+	struct fl_said quic_conns, quic_streams, quic_workers, https3_conns, https3_streams;
 	struct fl_tls_host *tls;                        /* what encrypted listeners show; kept by the generation; NULL: no TLS */
 };
 struct fl_block_conf *fl_setup_block(struct fl_setup *s);

@@ -64,6 +64,9 @@ static void transport_put(struct fl_listener *l, const struct fl_group *g)
 	l->secret = g->tls != NULL;
 	l->tcp.tls = g->tls;
 	l->tcp.alpn = dot;
+	l->https = g->https;
+	if (g->by_quic && g->https && !l->web)
+		l->web = fl_web_create(l->shard->sh.loop, &fl_doh_ops, &l->shard->web);
 	if (l->by_quic)
 		fl_doq_settings(l, g);
 	if (!https && strcmp(g->scheme, "grpc"))
@@ -106,7 +109,7 @@ static void listener_add(struct fl_shard_x *x, const struct fl_new_socket *s, st
 	memcpy(l->key, s->key, sizeof l->key);
 	l->tcp.on_gone = tcp_gone;
 	l->tcp.share = s->share;
-	l->by_quic = g->doq != NULL;
+	l->by_quic = g->by_quic;
 	if (l->by_quic)
 		l->udp.fn = fl_doq_ready;
 	x->listener = l;

@@ -1,5 +1,5 @@
 /* quic: DNS over dedicated QUIC connections (RFC 9250), the serving end, on ngtcp2. A query a stream: it comes whole out of query(), its answer
- * goes in by fl_quic_answer(). Datagrams come from the owner's socket and leave through its shard's batch.
+ * goes in by fl_quic_answer(). Or HTTP/3, for listeners with an fl_web (net/web.h), which gets the requests. Datagrams come from the owner's socket and leave through its shard's batch.
  *
  *   fl_quic_datagram ─ known connection ID → that connection
  *                    ├ an Initial → handshakes under way few? a new connection : a Retry, which proves the client's address first
@@ -24,6 +24,7 @@ enum { FL_QUIC_CONNS = 4096,            /* of a shard, whatever the configuratio
 struct fl_quic;
 struct fl_quic_stream;
 struct fl_quic_listener;
+struct fl_web;
 struct gnutls_session_int;
 
 struct fl_quic_streams { struct fl_quic_stream *first, *last; };
@@ -60,7 +61,8 @@ struct fl_quic_conf {
 	uint64_t read_ns, idle_ns;      /* a query, from its stream's first byte; a connection without packets */
 	uint32_t max_streams;           /* of a connection at a time, > 0 */
 	uint32_t max_conns;             /* of all listeners that share `total`; 0: no such limit */
-	uint32_t workers;               /* queries in work on this shard at a time; more wait; 0: no such limit */
+	uint32_t workers;               /* queries in work on this shard at a time; more wait; 0: no such limit. Not for HTTP/3 */
+	uint64_t write_ns;              /* HTTP/3: for a client to take its answer */
 };
 
 /* One listening address on one shard. Embedded in the owner's, which outlives its connections (see on_gone). */
@@ -69,6 +71,7 @@ struct fl_quic_listener {
 	bool wildcard;
 	struct fl_quic_conf conf;       /* may change at any time: new connections and streams go by it */
 	uint32_t *total;                /* completed connections of all that share it; any thread's */
+	struct fl_web *web;             /* HTTP/3 for it; NULL: DoQ. Borrowed, set before fl_quic_listen() */
 	/* Puts credentials into a new server's session (0 or GnuTLS's error); *held goes to forget() when the connection is over. */
 	int (*tls)(struct fl_quic_listener *li, struct gnutls_session_int *s, void **held);
 	void (*forget)(void *held);

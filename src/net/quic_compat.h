@@ -32,6 +32,7 @@ static inline void fl_quic_set_token(ngtcp2_settings *s, const ngtcp2_pkt_hd *hd
 }
 static inline void fl_quic_no_window_growth(ngtcp2_settings *s) { s->max_window = s->max_stream_window = 0; }
 static inline int fl_quic_shutdown(ngtcp2_conn *c, int64_t id, uint64_t code) { return ngtcp2_conn_shutdown_stream(c, 0, id, code); }
+static inline int fl_quic_shutdown_read(ngtcp2_conn *c, int64_t id, uint64_t code) { return ngtcp2_conn_shutdown_stream_read(c, 0, id, code); }
 static inline int fl_quic_shutdown_write(ngtcp2_conn *c, int64_t id, uint64_t code)
 {
 	return ngtcp2_conn_shutdown_stream_write(c, 0, id, code);
@@ -55,6 +56,7 @@ static inline const uint8_t *fl_quic_token(const ngtcp2_pkt_hd *hd, size_t *n)
 static inline void fl_quic_set_token(ngtcp2_settings *s, const ngtcp2_pkt_hd *hd) { s->token = hd->token; }
 static inline void fl_quic_no_window_growth(ngtcp2_settings *s) { s->max_window = s->max_stream_window = 0; }
 static inline int fl_quic_shutdown(ngtcp2_conn *c, int64_t id, uint64_t code) { return ngtcp2_conn_shutdown_stream(c, id, code); }
+static inline int fl_quic_shutdown_read(ngtcp2_conn *c, int64_t id, uint64_t code) { return ngtcp2_conn_shutdown_stream_read(c, id, code); }
 static inline int fl_quic_shutdown_write(ngtcp2_conn *c, int64_t id, uint64_t code)
 {
 	return ngtcp2_conn_shutdown_stream_write(c, id, code);

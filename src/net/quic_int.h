@@ -41,6 +41,7 @@ struct fl_quic_stream {
 	bool deaf;                                      /* what still comes is thrown away */
 	bool asked, answered, waits;                    /* server: the query was handed on; its answer came; it waits for a worker */
 	bool dangling;                                  /* server: answered, and not ended by the client in due time */
+	bool late;                                      /* server: it was given up */
 	uint64_t due_ns;                                /* server: when waiting for the peer ends; UINT64_MAX: never */
 	void *user;                                     /* client: who asked; HTTP/3: the request */
 	_Alignas(16) uint8_t room[64];                  /* server: its owner's */

@@ -63,20 +63,26 @@ static void gone_listener(struct fl_quic_listener *li)
 		li->on_gone(li);
 }
 
+static void tell_error(struct fl_quic_peer *p, unsigned code)
+{
+	if (!p->li->web)
+		p->quic->ops.error(p->li, code);
+}
+
 static void account_end(struct fl_quic_peer *p)
 {
 	struct fl_quic_stats *st = &p->quic->stats;
 	struct fl_quic_conn *c = &p->c;
 	if (p->half)
 		fl_quic_count(&st->failed, 1);
-	else if (c->app && c->close && c->code == FL_DOQ_PROTOCOL_ERROR)
+	else if (c->app && c->close && (c->code == FL_DOQ_PROTOCOL_ERROR || c->code > FL_DOQ_UNSPECIFIED_ERROR))
 		fl_quic_count(&st->protocol, 1);
-	else if (c->app && c->close && c->code == FL_DOQ_EXCESSIVE_LOAD)
+	else if (c->app && c->close && c->code == FL_DOQ_EXCESSIVE_LOAD && !p->refused)
 		fl_quic_count(&st->excessive, 1);
 	else if (!c->close && !strncmp(c->why, "timeout", 7))
 		fl_quic_count(&st->timed_out, 1);
 	if (c->app && c->close && c->code)
-		p->quic->ops.error(p->li, (unsigned)c->code);
+		tell_error(p, (unsigned)c->code);
 }
 
 static void end(struct fl_quic_peer *p)
@@ -211,19 +217,33 @@ static void done(struct fl_quic_stream *s)
 	s->answered = true;
 	p->li->working--;
 	p->quic->idle_workers = true;
-	s->due_ns = fl_loop_now(p->quic->loop) + p->li->conf.idle_ns;   /* its end is due */
+	s->due_ns = fl_loop_now(p->quic->loop) + (p->li->web ? p->li->conf.write_ns : p->li->conf.idle_ns);      /* its end is due */
 	fl_quic_patience(p, s->due_ns);
+}
+
+/* Who cancels faster than it lets us answer makes work for nothing (as HTTP/2's rapid reset). */
+static void spend(struct fl_quic_peer *p)
+{
+	if (p->credit--)
+		return;
+	if (p->li->web)
+		fl_web_v3_calm(&p->c);
+	else
+		fl_quic_conn_close(&p->c, true, FL_DOQ_EXCESSIVE_LOAD, "");
 }
 
 /* Its query will not come: our half of the stream ends too, or it would stay. */
 static void reset(struct fl_quic_stream *s, uint64_t code)
 {
+	struct fl_quic_peer *p = peer_of(s->conn);
 	(void)code;
-	if (s->asked || s->waits)
+	if (s->asked || s->waits || !ngtcp2_is_bidi_stream(s->id))
 		return;
-	fl_quic_shutdown_write(s->conn->ng, s->id, FL_DOQ_INTERNAL_ERROR);
-	peer_of(s->conn)->quic->ops.error(peer_of(s->conn)->li, FL_DOQ_INTERNAL_ERROR);
+	fl_quic_shutdown_write(s->conn->ng, s->id, fl_quic_code(s->conn, p->li->web ? FL_DOQ_REQUEST_CANCELLED : FL_DOQ_INTERNAL_ERROR));
+	tell_error(p, FL_DOQ_INTERNAL_ERROR);
 	s->asked = s->answered = true;
+	if (p->li->web)                         /* reading headers is work */
+		spend(p);
 }
 
 static void gone(struct fl_quic_stream *s)
@@ -236,11 +256,14 @@ static void gone(struct fl_quic_stream *s)
 	if (!s->asked || s->answered)
 		return;
 	done(s);
-	p->quic->ops.gone(s);
-	/* Who cancels faster than it lets us answer makes work for nothing (as HTTP/2's rapid reset). */
-	if (!p->credit--)
-		fl_quic_conn_close(s->conn, true, FL_DOQ_EXCESSIVE_LOAD, "");
+	if (p->li->web)
+		fl_web_v3_gone(s);
+	else
+		p->quic->ops.gone(s);
+	spend(p);
 }
+
+static void earn(struct fl_quic_peer *p) { p->credit += p->credit < RESET_CREDIT; }
 
 void fl_quic_answer(struct fl_quic_stream *s, const uint8_t *bytes, size_t n)
 {
@@ -251,7 +274,7 @@ void fl_quic_answer(struct fl_quic_stream *s, const uint8_t *bytes, size_t n)
 		frame[1] = (uint8_t)n;
 		memcpy(frame + 2, bytes, n);
 		fl_quic_stream_put(s, frame, n + 2);
-		p->credit += p->credit < RESET_CREDIT;
+		earn(p);
 	} else {                                /* it does not read what it asked for */
 		fl_quic_conn_close(s->conn, true, FL_DOQ_EXCESSIVE_LOAD, "");
 	}
@@ -276,6 +299,31 @@ void fl_quic_protocol_error(struct fl_quic_stream *s)
 	dirty(peer_of(s->conn));
 }
 
+void fl_quic_asked(struct fl_quic_stream *s)
+{
+	s->asked = true;
+	s->due_ns = UINT64_MAX;
+	peer_of(s->conn)->li->working++;
+}
+
+void fl_quic_answered(struct fl_quic_stream *s)
+{
+	earn(peer_of(s->conn));
+	done(s);
+	dirty(peer_of(s->conn));
+}
+
+void fl_quic_drop(struct fl_quic_stream *s, uint64_t code)
+{
+	struct fl_quic_peer *p = peer_of(s->conn);
+	fl_quic_shutdown(s->conn->ng, s->id, code);
+	if (s->asked)
+		return;
+	s->deaf = s->asked = s->answered = s->late = true;
+	s->due_ns = fl_loop_now(p->quic->loop) + p->li->conf.idle_ns;
+	fl_quic_patience(p, s->due_ns);
+}
+
 struct fl_quic_listener *fl_quic_stream_listener(const struct fl_quic_stream *s) { return peer_of(s->conn)->li; }
 const struct fl_udp_way *fl_quic_stream_way(const struct fl_quic_stream *s) { return &peer_of(s->conn)->way; }
 void *fl_quic_stream_room(struct fl_quic_stream *s) { return s->room; }
@@ -291,19 +339,25 @@ void fl_quic_patience(struct fl_quic_peer *p, uint64_t at)
 static bool opened(struct fl_quic_stream *s)
 {
 	struct fl_quic_peer *p = peer_of(s->conn);
+	if (!ngtcp2_is_bidi_stream(s->id))
+		return true;
 	s->due_ns = fl_loop_now(p->quic->loop) + p->li->conf.read_ns;
 	fl_quic_patience(p, s->due_ns);
 	return true;
 }
 
-/* The query did not come in time: this stream alone is given up. Only clients may ask a peer to stop sending (§4.3.1), so it stays half
- * open until its client ends it, and counts as one of its streams. */
+/* The query did not come in time: this stream alone is given up. Only clients of DoQ may ask a peer to stop sending (§4.3.1), so it stays
+ * half open until its client ends it, and counts as one of its streams. */
 static void give_up(struct fl_quic_peer *p, struct fl_quic_stream *s)
 {
-	fl_quic_count(&p->quic->stats.stalled, 1);
-	p->quic->ops.error(p->li, FL_DOQ_INTERNAL_ERROR);
-	fl_quic_shutdown_write(p->c.ng, s->id, FL_DOQ_INTERNAL_ERROR);
-	s->deaf = s->asked = s->answered = true;
+	fl_quic_count(&p->quic->stats.stalled, !s->answered);
+	if (p->li->web) {
+		fl_web_v3_late(s);
+	} else {
+		tell_error(p, FL_DOQ_INTERNAL_ERROR);
+		fl_quic_shutdown_write(p->c.ng, s->id, FL_DOQ_INTERNAL_ERROR);
+	}
+	s->deaf = s->asked = s->answered = s->late = true;
 	s->due_ns = fl_loop_now(p->quic->loop) + p->li->conf.idle_ns;
 }
 
@@ -312,7 +366,7 @@ static void impatient(struct fl_timer *t)
 	struct fl_quic_peer *p = (struct fl_quic_peer *)((char *)t - offsetof(struct fl_quic_peer, patience));
 	uint64_t now = fl_loop_now(p->quic->loop), next = UINT64_MAX;
 	for (struct fl_quic_stream *s = p->c.all.first; s; s = s->next) {
-		if (s->due_ns <= now && !s->answered) {
+		if (s->due_ns <= now && (!s->answered || (p->li->web && !s->late))) {
 			give_up(p, s);
 		} else if (s->due_ns <= now) {
 			s->dangling = true;
@@ -341,7 +395,8 @@ static void handshaked(struct fl_quic_conn *c)
 	uint32_t now = __atomic_add_fetch(li->total, 1, __ATOMIC_RELAXED);
 	if (li->conf.max_conns && now > li->conf.max_conns) {
 		fl_quic_count(&p->quic->stats.refused, 1);
-		fl_quic_conn_close(c, true, FL_DOQ_NO_ERROR, "too many connections");
+		p->refused = true;
+		fl_quic_conn_close(c, true, li->web ? FL_DOQ_EXCESSIVE_LOAD : FL_DOQ_NO_ERROR, "too many connections");         /* as CoreDNS */
 	} else if (li->closed) {
 		fl_quic_conn_close(c, true, FL_DOQ_NO_ERROR, "");
 	}
@@ -418,7 +473,7 @@ struct fl_quic_peer *fl_quic_accept(struct fl_quic_listener *li, const struct fl
 	if (p->next)
 		p->next->prev = p;
 	li->first = p;
-	fl_quic_conn_init(&p->c, q->loop, &fl_quic_doq, &server_side, &q->clients[p->client].mem);
+	fl_quic_conn_init(&p->c, q->loop, li->web ? &fl_web_v3 : &fl_quic_doq, &server_side, &q->clients[p->client].mem);
 	if (open_conn(p, hd, odcid, path)) {
 		end(p);
 		return NULL;
@@ -507,7 +562,10 @@ void fl_quic_unlisten(struct fl_quic_listener *li)
 	li->closed = true;
 	li->drain.fn = drained;
 	fl_timer_set(li->quic->loop, &li->drain, fl_loop_now(li->quic->loop) + FL_QUIC_DRAIN_S * FL_SEC);
-	for (struct fl_quic_peer *p = li->first; p; p = p->next)
+	for (struct fl_quic_peer *p = li->first; p; p = p->next) {
+		if (li->web)
+			fl_web_v3_leave(&p->c);
 		dirty(p);
+	}
 	gone_listener(li);
 }

@@ -13,7 +13,7 @@ struct fl_quic_peer {
 	struct fl_quic_listener *li;
 	struct fl_quic_peer *prev, *next;       /* of li */
 	struct fl_quic_peer *dnext;             /* has something to say */
-	bool dirty, half, counted;              /* half: in its handshake; counted in *li->total */
+	bool dirty, half, counted, refused;     /* half: in its handshake; counted in *li->total; refused: over max_conns */
 	uint16_t client;                        /* its place in clients[] */
 	uint32_t credit;                        /* cancelled queries that it may still have beyond its answered ones */
 	uint32_t max_streams, dangling;         /* what it was allowed; those that were answered long ago, and do not end */
@@ -56,3 +56,14 @@ struct fl_quic_peer *fl_quic_accept(struct fl_quic_listener *li, const struct fl
 				    const ngtcp2_cid *odcid, const ngtcp2_path *path);
 void fl_quic_feed(struct fl_quic_peer *p, const ngtcp2_path *path, const uint8_t *bytes, size_t n);    /* p may be gone after it */
 void fl_quic_patience(struct fl_quic_peer *p, uint64_t at);
+/* For HTTP/3: a request is whole; its answer is under way; it will have none, both ends of the stream are told so. */
+void fl_quic_asked(struct fl_quic_stream *s);
+void fl_quic_answered(struct fl_quic_stream *s);
+void fl_quic_drop(struct fl_quic_stream *s, uint64_t code);
+
+/* web_v3.c */
+extern const struct fl_quic_proto fl_web_v3;
+void fl_web_v3_gone(struct fl_quic_stream *s);          /* it was asked, and nobody waits for the answer any more */
+void fl_web_v3_late(struct fl_quic_stream *s);          /* the request did not come, or the answer was not taken, in time */
+void fl_web_v3_leave(struct fl_quic_conn *c);           /* no new requests (GOAWAY) */
+void fl_web_v3_calm(struct fl_quic_conn *c);            /* it costs more than it asks: to be closed */

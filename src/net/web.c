@@ -93,6 +93,10 @@ void fl_web_answer(struct fl_web_req *r, int status, const struct fl_web_field *
 		   const struct fl_web_field *trailer, unsigned nt)
 {
 	struct fl_web_stream *s = (struct fl_web_stream *)r;
+	if (!r->conn) {
+		fl_web_v3_answer(r, status, f, nf, body, n);
+		return;
+	}
 	struct fl_web_conn *wc = s->wc;
 	fl_assert(s->at == FL_WEB_WORKING);
 	fl_web_enter(wc);

@@ -1,5 +1,5 @@
-/* web: HTTP for services that take a small request and give a small answer (DoH, gRPC): HTTP/2 by nghttp2 and HTTP/1.1, on the raw
- * connections of fl_tcp. No files, no routes, no policy: the owner gets whole requests.
+/* web: HTTP for services that take a small request and give a small answer (DoH, gRPC): HTTP/2 by nghttp2 and HTTP/1.1 on the raw
+ * connections of fl_tcp, HTTP/3 by nghttp3 on those of fl_quic (whose listener names the fl_web). No files, no routes, no policy: the owner gets whole requests.
  *
  *   accept → (TLS) → which version? ALPN, else the listener's → [request] → request() … fl_web_answer() → …
  *                                                                 └ gone(): reset, closed, timed out
@@ -14,8 +14,10 @@
 
 enum { FL_WEB_HEAD = 16 * 1024, FL_WEB_BODY = 65535 + 4 + 5, FL_WEB_WINDOW = 128 * 1024, FL_WEB_MEMORY = 1024 * 1024 };
 
+struct fl_quic_stream;
 struct fl_web_req {
-	struct fl_conn *conn;
+	struct fl_conn *conn;                   /* NULL: HTTP/3 */
+	struct fl_quic_stream *quic;            /* HTTP/3 */
 	struct fl_str method, target, type;     /* as sent; target: path and query; type: content-type. "" when there was none */
 	struct fl_str te, encoding;             /* te, grpc-encoding */
 	struct fl_str fields;                   /* with conf.fields: all of the header, "name: value" lines, `host` too; see fl_web_find() */

@@ -99,6 +99,9 @@ void fl_web_stream_drop(struct fl_web_stream *s);               /* gone() when i
 void fl_web_stream_whole(struct fl_web_stream *s);              /* hands it to the owner */
 const char *fl_web_reason(int status);
 
+/* web_v3.c; what else it offers stands in quic_server_int.h */
+void fl_web_v3_answer(struct fl_web_req *r, int status, const struct fl_web_field *f, unsigned nf, const void *body, size_t n);
+
 /* web_v1.c */
 void fl_web_v1_bytes(struct fl_web_conn *wc, const uint8_t *p, size_t n);
 void fl_web_v1_answer(struct fl_web_stream *s, int status, const struct fl_web_field *f, unsigned nf, const void *body, size_t n);

@@ -47,7 +47,6 @@ def test_bad_command_lines(args, code, says):
     (".:{p} {\n  foo\n}\n", "Corefile:2 - Error during parsing: Unknown directive 'foo'"),
     (".:{p} {\n  whoami\n", "Corefile:2 - Syntax error: Unexpected token 'whoami', expecting '}'"),
     (".:{p} {\n  etcd\n}\n", "Corefile:2 - Error during parsing: directive 'etcd' is known, but this version"),
-    ("https3://.:{p} {\n  whoami\n}\n", "does not serve the scheme https3:// yet"),
     (".:{p} {\n  reload 1s\n  whoami\n}\n", "plugin/reload: interval value must be greater or equal to 2s"),
     (".:{p} {\n  reload 5\n  whoami\n}\n", 'plugin/reload: time: missing unit in duration "5"'),
     ("a.test:{p} b.test:{p} a.test:{p} {\n whoami\n}\n", "cannot serve dns://a.test.:{p} - it is already defined"),
