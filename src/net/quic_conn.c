@@ -90,13 +90,14 @@ static int stream_reset(ngtcp2_conn *ng, int64_t id, uint64_t size, uint64_t cod
 {
 	struct fl_quic_stream *s = stream;
 	(void)ng;
-	(void)id;
 	(void)size;
 	(void)user;
-	if (s) {
-		s->deaf = true;
-		s->conn->side->reset(s, code);
-	}
+	if (!s)
+		return 0;
+	s->deaf = true;
+	s->conn->side->reset(s, code);
+	if (!ngtcp2_is_bidi_stream(id) && s->conn->proto->closed)       /* ngtcp2 0.12 does not say so of those */
+		s->conn->proto->closed(s, code);
 	return 0;
 }
 

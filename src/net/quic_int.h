@@ -53,7 +53,7 @@ struct fl_quic_piece { struct fl_quic_stream *stream; bool fin; unsigned n; ngtc
 struct fl_quic_proto {
 	const char *alpn;
 	const uint16_t *code;           /* by FL_DOQ_… what it is here; NULL: the same. Codes beyond those stand for themselves */
-	uint32_t uni;                   /* streams in one direction that the peer may have at a time */
+	uint32_t uni;                   /* streams in one direction that the peer may have at a time (ngtcp2 0.12: ever) */
 	uint32_t stream_window;         /* what the peer may send on a stream before more is allowed */
 	void (*open)(struct fl_quic_conn *c);                                           /* its handshake is done */
 	void (*data)(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin);
@@ -63,7 +63,7 @@ struct fl_quic_proto {
 	void (*again)(struct fl_quic_stream *s);        /* may be tried once more */
 	void (*shut)(struct fl_quic_stream *s);         /* takes nothing any more */
 	void (*acked)(struct fl_quic_stream *s, uint64_t n);
-	void (*closed)(struct fl_quic_stream *s, uint64_t code);        /* its memory goes after this */
+	void (*closed)(struct fl_quic_stream *s, uint64_t code);        /* maybe twice for one in one direction */
 	void (*release)(struct fl_quic_stream *s);      /* its memory goes, closed or not: gives back what hangs on it */
 	void (*finish)(struct fl_quic_conn *c);         /* before ngtcp2's state and the streams go */
 };

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <nghttp3/nghttp3.h>
 
-enum { NOISE_MAX = 64 * 1024, NOISE_CALL = 32, UNI_STREAMS = 8, STREAM_WINDOW = 128 * 1024, OURS = 3 };
+enum { NOISE_MAX = 64 * 1024, NOISE_CALL = 32, UNI_STREAMS = 16, STREAM_WINDOW = 128 * 1024, OURS = 3 };
 
 struct talk {
 	nghttp3_conn *h3;
@@ -382,7 +382,7 @@ void fl_web_v3_answer(struct fl_web_req *r, int status, const struct fl_web_fiel
 				      field[i].value.n, NGHTTP3_NV_FLAG_NONE };
 	if (!no_body && (s->out = fl_quic_resize(&c->mem, NULL, n)))
 		memcpy(s->out, body, s->out_n = n);
-	if (!no_body && !s->out) {              /* it does not take what it asked for */
+	if (!no_body && !s->out && !c->close) { /* it does not take what it asked for */
 		fl_web_count(&web_of(c)->stats->slow);
 		fl_web_v3_calm(c);
 	} else if (!c->close) {

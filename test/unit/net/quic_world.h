@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "net/quic.h"
+#include "net/web.h"
 
 enum { HELD = 600, LEGS = 256 };
 
@@ -32,6 +33,8 @@ static struct sockaddr_in server_at, front_at, client_at;
 static gnutls_certificate_credentials_t server_cred, client_cred;
 static gnutls_datum_t ticket_key, ca;
 static bool tickets;
+static const struct fl_web_ops *http;            /* set before it opens: HTTP/3 for these, not DoQ */
+static struct fl_web_stats http_stats;
 
 /* what the server does with queries */
 static struct fl_quic_stream *held[HELD];
@@ -201,8 +204,10 @@ static void world_open(void)
 	quic = fl_quic_create(loop, udp, &world_ops);
 	if (!server_cred)
 		make_certs();
-	li = (struct fl_quic_listener){ .conf = { 3 * FL_SEC, 10 * FL_SEC, 256, 200, 1024 }, .total = &total, .tls = server_tls,
+	li = (struct fl_quic_listener){ .conf = { 3 * FL_SEC, 10 * FL_SEC, 256, 200, http ? 0 : 1024, 5 * FL_SEC }, .total = &total, .tls = server_tls,
 					.forget = server_forget };
+	http_stats = (struct fl_web_stats){ 0 };
+	li.web = http ? fl_web_create(loop, http, &http_stats) : NULL;
 	li.fd = bound(&server_at);
 	server_io = (struct fl_io){ .fd = li.fd, .fn = server_ready };
 	front = (struct fl_io){ .fd = bound(&front_at), .fn = front_ready };
@@ -221,6 +226,7 @@ static void world_close(void)
 {
 	fl_quic_destroy(quic);
 	quic = NULL;
+	fl_web_destroy(li.web);
 	assert_int_equal(total, 0);
 	assert_int_equal(sessions, 0);
 	fl_loop_hooks(loop, NULL, NULL, NULL, NULL);
