@@ -7,10 +7,13 @@
  * the connection's. Callbacks of nghttp3 come from inside read_stream() or writev_stream(), and never for another stream than the one read. */
 #include "net/quic_server_int.h"
 #include "net/web_int.h"
+#include "net/web_v3_control.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include <errno.h>
 #include <nghttp3/nghttp3.h>
+
+_Static_assert(sizeof(struct fl_web_control) <= FL_QUIC_ROOM, "fits in its stream");
 
 enum { NOISE_MAX = 64 * 1024, NOISE_CALL = 32, UNI_STREAMS = 16, STREAM_WINDOW = 128 * 1024, OURS = 3 };
 
@@ -245,22 +248,45 @@ void fl_web_v3_leave(struct fl_quic_conn *c)
 
 /* ---- streams ---- */
 
-static void data(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin)
+static void pass_on(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin)
 {
-	struct fl_quic_conn *c = s->conn;
-	struct talk *t = c->speaker;
-	bool uni = !ngtcp2_is_bidi_stream(s->id);
-	if (uni && (t->noise += n + NOISE_CALL) > NOISE_MAX) {
-		fl_web_v3_calm(c);
+	struct talk *t = s->conn->speaker;
+	if (s->deaf || s->conn->close)
 		return;
-	}
 	t->now = s;
 	nghttp3_ssize used = nghttp3_conn_read_stream(t->h3, s->id, p, n, fin);
 	t->now = NULL;
 	if (used < 0)
-		failed(c, used);
-	else if (uni && used)
-		ngtcp2_conn_extend_max_stream_offset(c->ng, s->id, (uint64_t)used);
+		failed(s->conn, used);
+}
+
+static void data_one_way(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin)
+{
+	struct fl_quic_conn *c = s->conn;
+	struct talk *t = c->speaker;
+	struct fl_web_control *f = (struct fl_web_control *)s->room;
+	struct fl_str pass;
+	if ((t->noise += n + NOISE_CALL) > NOISE_MAX) {
+		fl_web_v3_calm(c);
+		return;
+	}
+	if (n)
+		ngtcp2_conn_extend_max_stream_offset(c->ng, s->id, n);
+	for (size_t k; n; p += k, n -= k) {
+		k = fl_web_control_feed(f, p, n, &pass);
+		if (pass.n)
+			pass_on(s, (const uint8_t *)pass.p, pass.n, false);
+	}
+	if (fin)
+		pass_on(s, f->head, f->nhead, true);
+}
+
+static void data(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin)
+{
+	if (ngtcp2_is_bidi_stream(s->id))
+		pass_on(s, p, n, fin);
+	else
+		data_one_way(s, p, n, fin);
 }
 
 static struct fl_quic_stream *stream_of(struct fl_quic_conn *c, int64_t id)
