@@ -2,6 +2,84 @@
  * or too much. */
 #include "http3_client.h"
 
+/* ---- the owner of the requests: says what was asked, or keeps it ---- */
+
+static struct fl_web_req *kept[REPLIES];
+static unsigned nkept, went, asked;
+static struct { char method[32], target[20000], type[64]; size_t n; bool too_large; } last;
+
+static void say(struct fl_web_req *r)
+{
+	const struct fl_web_field f[] = { { FL_STR("content-type"), FL_STR("x/y") } };
+	static uint8_t large[65535];
+	if (answer_size)
+		fl_web_answer(r, 200, f, 1, large, answer_size, NULL, 0);
+	else
+		fl_web_answer(r, 200, f, 1, r->n ? (const void *)r->body : "hello", r->n ? r->n : 5, NULL, 0);
+}
+
+static void on_request(struct fl_web_req *r)
+{
+	asked++;
+	snprintf(last.method, sizeof last.method, "%.*s", FL_FMT(r->method));
+	snprintf(last.target, sizeof last.target, "%.*s", FL_FMT(r->target));
+	snprintf(last.type, sizeof last.type, "%.*s", FL_FMT(r->type));
+	last.n = r->n;
+	last.too_large = r->too_large;
+	assert_null(r->conn);
+	assert_ptr_equal(fl_quic_stream_listener(r->quic), &li);
+	if (!hold) {
+		say(r);
+		return;
+	}
+	*(struct fl_web_req ***)r->mine = &kept[nkept];
+	kept[nkept++] = r;
+}
+
+static void on_gone_request(struct fl_web_req *r)
+{
+	**(struct fl_web_req ***)r->mine = NULL;
+	went++;
+}
+
+static const struct fl_web_ops owner = { on_request, on_gone_request };
+
+static int open_http(void **state)
+{
+	http = &owner;
+	proto = &client_h3;
+	nkept = went = asked = nreplies = 0;
+	stored = 0;
+	goaway = -1;
+	memset(&last, 0, sizeof last);
+	set_up(state);
+	run(FL_SEC / 10);
+	return 0;
+}
+
+static int open_bare(void **state)
+{
+	bare = true;
+	return open_http(state);
+}
+
+static int close_http(void **state)
+{
+	bare = may_fail = false;
+	adjust = NULL;
+	return tear_down(state);
+}
+
+/* By the server, as a code of HTTP/3. */
+static void closed_by_code(uint64_t code)
+{
+	run(FL_SEC);
+	assert_int_equal(c.state, FL_QUIC_OVER);
+	assert_true(c.app && !c.close);
+	assert_int_equal(c.code, code);
+	assert_int_equal(fl_quic_stats(quic).open, 0);
+}
+
 /* ---- what is right ---- */
 
 static void test_get(void **state)
