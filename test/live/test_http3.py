@@ -213,12 +213,14 @@ def test_reload_under_load(peer):
 
         t = threading.Thread(target=load)
         t.start()
+        got = [c.got.get(timeout=30)[1]]
         for i in range(4):
             reloaded(srv, text + f"# {i}\n", i + 1)
+            got += [c.got.get(timeout=30)[1] for _ in range(10)]
         over.set()
         t.join()
-        got = [c.got.get(timeout=30)[1] for _ in range(c.n)]
-        assert c.n > 20 and all(a.status == 200 and a.conns == 1 for a in got), [a for a in got if a.status != 200]
+        got += [c.got.get(timeout=30)[1] for _ in range(c.n - len(got))]
+        assert all(a.status == 200 and a.conns == 1 for a in got), [a for a in got if a.status != 200]
 
 
 def test_a_listener_goes_and_comes_back(peer):
