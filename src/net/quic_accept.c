@@ -5,7 +5,8 @@
 #include <pthread.h>
 
 enum { INITIAL_MIN = 1200, RESETS = 1000, RETRY_S = 10, SHORT_MIN = 22, RESET_MAX = 43 };
-enum { CONN_MEMORY = 128 * 1024 };      /* what must be left for one more: its handshake and some questions */
+/* What must be left for one more: its handshake and some questions; HTTP/3 has its own tables besides. */
+enum { CONN_MEMORY = 128 * 1024, HTTP3_MEMORY = 96 * 1024 };
 
 /* One secret a process: any shard may check what another gave out. */
 static uint8_t secret[32];
@@ -184,8 +185,9 @@ static bool admitted(struct fl_quic_listener *li, const struct fl_udp_in *in, co
 	struct fl_quic *q = li->quic;
 	bool full = q->conns >= FL_QUIC_CONNS || (li->conf.max_conns && __atomic_load_n(li->total, __ATOMIC_RELAXED) >= li->conf.max_conns);
 	unsigned client = fl_quic_client_of(&in->way);
-	full = full || !fl_quic_room(&q->budget, CONN_MEMORY);
-	bool crowd = q->clients[client].conns >= FL_QUIC_CLIENT || !fl_quic_room(&q->clients[client].mem, CONN_MEMORY);
+	size_t memory = CONN_MEMORY + (li->web ? HTTP3_MEMORY : 0);
+	full = full || !fl_quic_room(&q->budget, memory);
+	bool crowd = q->clients[client].conns >= FL_QUIC_CLIENT || !fl_quic_room(&q->clients[client].mem, memory);
 	if (!full && !crowd)
 		return true;
 	fl_quic_count(full ? &q->stats.refused : &q->stats.crowded, 1);

@@ -22,7 +22,6 @@ struct talk {
 	nghttp3_mem mem;
 	struct fl_quic_stream *now;             /* that is being read */
 	struct fl_quic_stream *ours[OURS];      /* control, QPACK encoder and decoder */
-	uint64_t max_streams;                   /* that the client may have opened, ever */
 	size_t noise;                           /* octets of the client's own such streams since its last request */
 };
 
@@ -212,18 +211,15 @@ static void open_talk(struct fl_quic_conn *c)
 	int ret = -ENOMEM;
 	if (t) {
 		const ngtcp2_mem *m = &c->mem.ng;
-		*t = (struct talk){ .mem = { m->user_data, m->malloc, m->free, m->calloc, m->realloc }, .max_streams = peer_of(c)->max_streams };
+		*t = (struct talk){ .mem = { m->user_data, m->malloc, m->free, m->calloc, m->realloc } };
 		c->speaker = t;
 		nghttp3_settings_default(&settings);
 		settings.max_field_section_size = FL_WEB_HEAD;
 		settings.qpack_max_dtable_capacity = settings.qpack_encoder_max_dtable_capacity = settings.qpack_blocked_streams = 0;
 		ret = nghttp3_conn_server_new(&t->h3, &cb, &settings, &t->mem, c) ? -ENOMEM : open_ours(c, t);
 	}
-	if (ret) {
+	if (ret)
 		fl_quic_conn_close(c, true, ret == -EPROTO ? FL_DOQ_PROTOCOL_ERROR : FL_DOQ_EXCESSIVE_LOAD, "");
-		return;
-	}
-	nghttp3_conn_set_max_client_streams_bidi(t->h3, t->max_streams);
 }
 
 static void finish(struct fl_quic_conn *c)
@@ -355,8 +351,6 @@ static void closed(struct fl_quic_stream *s, uint64_t code)
 	int ret = nghttp3_conn_close_stream(t->h3, s->id, code);
 	if (ret && ret != NGHTTP3_ERR_STREAM_NOT_FOUND)
 		failed(s->conn, ret);                   /* one that must stay open */
-	if (ngtcp2_is_bidi_stream(s->id))               /* it is replaced */
-		nghttp3_conn_set_max_client_streams_bidi(t->h3, ++t->max_streams);
 }
 
 static void release(struct fl_quic_stream *s)

@@ -13,6 +13,7 @@ static struct reply { struct fl_quic_stream *s; int status; unsigned fields; boo
 		      char type[32], length[16], date[40]; uint8_t got[64]; } replies[REPLIES];
 static unsigned nreplies;
 static int64_t goaway;
+static bool chatty;                     /* the test writes on the control stream, too */
 static struct fl_quic_stream *ours[3];
 
 static int c_field(nghttp3_conn *h, int64_t id, int32_t token, nghttp3_rcbuf *name, nghttp3_rcbuf *value, uint8_t flags, void *u, void *user)
@@ -111,7 +112,7 @@ static void c_shut(struct fl_quic_stream *s) { nghttp3_conn_shutdown_stream_writ
 
 static void c_acked(struct fl_quic_stream *s, uint64_t n)
 {
-	if (h3)
+	if (h3 && !(chatty && s == ours[0]))
 		nghttp3_conn_add_ack_offset(h3, s->id, n);
 }
 

@@ -301,7 +301,10 @@ static void test_answer_not_taken(void **state)
 {
 	(void)state;
 	answer_size = 60000;
-	struct reply *r = get();
+	struct reply *r = get();                /* it makes room again and again */
+	run(FL_SEC);
+	assert_true(r->end && r->n == 60000);
+	r = get();
 	r->s->deaf = true;                      /* nothing extends its window */
 	run(4 * FL_SEC);
 	assert_int_equal(resets, 0);
@@ -415,6 +418,28 @@ static void test_chatter(void **state)
 	assert_int_equal(fl_web_stats_read(&http_stats).calmed, 1);
 }
 
+/* With requests between: its windows grow with what was read. */
+static void test_chatter_and_requests(void **state)
+{
+	static char frame[1003] = "\x21\x43\xe8";        /* 1000 octets of nothing */
+	(void)state;
+	chatty = true;
+	for (unsigned i = 0; i < 400; i++) {
+		stored = 0;
+		put(ours[0]->id, frame, sizeof frame, false);
+		run(FL_MS);
+		if (i % 50 == 49)
+			get();
+		run(FL_MS);
+	}
+	run(FL_SEC);
+	assert_int_equal(c.state, FL_QUIC_OPEN);
+	assert_int_equal(messages, 8);
+	put(ours[0]->id, "\4\0", 2, false);     /* all of it arrived */
+	closed_by_code(NGHTTP3_H3_FRAME_UNEXPECTED);
+	chatty = false;
+}
+
 static void few(ngtcp2_transport_params *p) { p->initial_max_streams_uni = 2; }
 
 static int open_few(void **state)
@@ -479,6 +504,15 @@ static void test_control_is_reset(void **state)
 {
 	(void)state;
 	fl_quic_shutdown_write(c.ng, ours[0]->id, NGHTTP3_H3_NO_ERROR);
+	fl_quic_conn_write(&c);
+	closed_by_code(NGHTTP3_H3_CLOSED_CRITICAL_STREAM);
+}
+
+/* The server's own must be read. */
+static void test_control_is_not_wanted(void **state)
+{
+	(void)state;
+	fl_quic_shutdown_read(c.ng, 3, NGHTTP3_H3_NO_ERROR);
 	fl_quic_conn_write(&c);
 	closed_by_code(NGHTTP3_H3_CLOSED_CRITICAL_STREAM);
 }
@@ -678,8 +712,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_get), T(test_bodies), T(test_long_target), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
 		T(test_rapid_parts), T(test_some_resets), T(test_unread), W(test_answer_not_taken, open_small), T(test_slow_requests),
-		T(test_client_budget), T(test_hoard), T(test_leaves), T(test_unknown_streams), W(test_chatter, open_bare),
-		W(test_few_streams, open_few), W(test_wrong, open_bare), T(test_twice), T(test_control_is_reset), T(test_malformed),
+		T(test_client_budget), T(test_hoard), T(test_leaves), T(test_unknown_streams), W(test_chatter, open_bare), T(test_chatter_and_requests),
+		W(test_few_streams, open_few), W(test_wrong, open_bare), T(test_twice), T(test_control_is_reset), T(test_control_is_not_wanted), T(test_malformed),
 		T(test_priorities), W(test_cut_priorities, open_bare), T(test_wrong_protocol), T(test_goaway), T(test_idle), T(test_gone), T(test_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
