@@ -251,12 +251,12 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 class Browser:
     """Chromium at a page, driven through its debugging port (a WebSocket on 127.0.0.1)."""
 
-    def __init__(self, url, width=1000):
+    def __init__(self, url, width=1000, flags=()):
         self.program = shutil.which("chromium")
         if not self.program:
             pytest.skip("chromium is not installed")
         self.tmp = tempfile.TemporaryDirectory(prefix="fairlead-chromium-", ignore_cleanup_errors=True)
-        self.process = subprocess.Popen([self.program, *FLAGS, f"--user-data-dir={self.tmp.name}", "--remote-debugging-port=0", f"--window-size={width},900",
+        self.process = subprocess.Popen([self.program, *(flags or FLAGS), f"--user-data-dir={self.tmp.name}", "--remote-debugging-port=0", f"--window-size={width},900",
                                          "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, "HOME": self.tmp.name}, start_new_session=True)
         for line in self.process.stderr:

@@ -1,9 +1,10 @@
-"""https3:// listeners from outside: quic-go as the client, CoreDNS beside it, reloads, certificates, limits."""
+"""https3:// listeners from outside: quic-go and Chromium as clients, CoreDNS beside it, reloads, certificates, limits."""
 import base64, collections, json, os, pathlib, queue, shutil, subprocess, threading, time
 import dns.edns, dns.message, dns.rcode
 import pytest
 from server import ROOT, Server, free_port
-from test_quic import COREDNS, coredns, coredns_needed
+from test_dashboard import FLAGS, Browser
+from test_quic import COREDNS, coredns
 from test_tls import Tls, query
 from tlstools import put
 
@@ -300,6 +301,31 @@ https3://.:{port} {
     with Tls("", corefile=view) as srv, Client(peer, srv.port) as c:
         assert dns.message.from_wire(c.ask("POST", "/dns-query", query("example.org", "A")).body).rcode() == 0
         assert dns.message.from_wire(c.ask("POST", "/dns-query", query("example.org", "AAAA")).body).rcode() == dns.rcode.NXDOMAIN
+
+
+def test_a_browser_asks():
+    """Chromium over HTTP/3: a third client, with priorities and unknown streams and frames of its own."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    with serve() as srv:
+        key = x509.load_pem_x509_certificate((srv.dir / "srv.pem").read_bytes()).public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        digest = hashes.Hash(hashes.SHA256())
+        digest.update(key)
+        flags = [f for f in FLAGS if f != "--disable-quic"] + [
+            f"--origin-to-force-quic-on=localhost:{srv.port}", f"--ignore-certificate-errors-spki-list={base64.b64encode(digest.finalize()).decode()}",
+            "--host-resolver-rules=MAP localhost 127.0.0.1"]
+        with Browser(f"https://localhost:{srv.port}/", flags=flags) as b:
+            b.wait("location.protocol === 'https:' && document.readyState === 'complete'")
+            ask = "fetch(%s).then(r => r.arrayBuffer()).then(a => Array.from(new Uint8Array(a)).join())"
+            for how in (json.dumps(get(Q)), "'/dns-query', {method: 'POST', body: new Uint8Array(%s)}" % list(Q)):
+                m = dns.message.from_wire(bytes(int(x) for x in b.run(ask % how).split(",")))
+                assert m.id == 7 and m.rcode() == 0 and m.additional
+            many = "Promise.all(Array.from({length: 150}, () => fetch(%s).then(r => r.status))).then(s => s.filter(x => x === 200).length)"
+            assert b.run(many % json.dumps(get(Q))) == 150
+            assert b.run("performance.getEntriesByType('resource').every(e => e.nextHopProtocol === 'h3')") is True
+        assert srv.metric(f'coredns_dns_https3_responses_total{{server="https3://127.0.0.1:{srv.port}",status="200"}}') == 152
+        assert srv.metric('fairlead_quic_events_total{event="protocol_error"}') == 0
 
 
 def test_every_address(peer):
