@@ -48,7 +48,11 @@ uint64_t ngtcp2_conn_get_max_data_left(ngtcp2_conn *ng)
 	return room;
 }
 
+#if NGTCP2_VERSION_NUM >= 0x010000
+#define SHUTDOWN(name) int name(ngtcp2_conn *ng, uint32_t f, int64_t id, uint64_t code) { (void)ng, (void)f, (void)id, (void)code; return 0; }
+#else
 #define SHUTDOWN(name) int name(ngtcp2_conn *ng, int64_t id, uint64_t code) { (void)ng, (void)id, (void)code; return 0; }
+#endif
 SHUTDOWN(ngtcp2_conn_shutdown_stream)
 SHUTDOWN(ngtcp2_conn_shutdown_stream_read)
 SHUTDOWN(ngtcp2_conn_shutdown_stream_write)
