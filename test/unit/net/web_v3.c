@@ -485,7 +485,7 @@ static void test_wrong(void **state)
 		put(w->uni ? open_uni() : open_one(), w->bytes, w->n, w->fin);
 		run(FL_SEC);
 		if (c.state != FL_QUIC_OVER || c.code != w->code)
-			print_message("%s: state %d, 0x%llx %s\n", w->what, c.state, (unsigned long long)c.code, c.why);
+			print_message("# %s: state %d, 0x%llx %s\n", w->what, c.state, (unsigned long long)c.code, c.why);
 		closed_by_code(w->code);
 		assert_int_equal(fl_quic_stats(quic).protocol, 1);
 		assert_int_equal(fl_web_stats_read(&http_stats).large, 1);
