@@ -1,6 +1,13 @@
 #include "net/web_v3_control.h"
 
-enum { KIND, TYPE, LENGTH, BODY, ALL, PRIORITY_UPDATE = 0xf0700 };
+enum { KIND, TYPE, LENGTH, BODY, ALL };
+enum { GOAWAY = 7, LAST_OF_HTTP2 = 9, PRIORITY_UPDATE_PUSH = 0xf0701 };
+
+/* SETTINGS, and what may not be there, which ends the connection. Whatever comes first, too: it must be SETTINGS. */
+static bool passes(const struct fl_web_control *f, uint64_t type)
+{
+	return !f->begun || (type <= LAST_OF_HTTP2 && type != GOAWAY) || type == PRIORITY_UPDATE_PUSH;
+}
 
 static uint64_t varint(const uint8_t *p, size_t n)
 {
@@ -41,7 +48,8 @@ size_t fl_web_control_feed(struct fl_web_control *f, const uint8_t *p, size_t n,
 		f->state = v ? ALL : TYPE;
 		*pass = taken(f);
 	} else if (f->state == TYPE) {
-		f->dropped = v == PRIORITY_UPDATE;
+		f->dropped = !passes(f, v);
+		f->begun = true;
 		f->at = f->nhead;
 		f->state = LENGTH;
 	} else {
