@@ -322,6 +322,8 @@ void fl_quic_drop(struct fl_quic_stream *s, uint64_t code)
 	s->deaf = s->asked = s->answered = s->late = true;
 	s->due_ns = fl_loop_now(p->quic->loop) + p->li->conf.idle_ns;
 	fl_quic_patience(p, s->due_ns);
+	if (!p->li->closed)
+		spend(p);
 }
 
 struct fl_quic_listener *fl_quic_stream_listener(const struct fl_quic_stream *s) { return peer_of(s->conn)->li; }

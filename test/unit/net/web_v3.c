@@ -535,6 +535,19 @@ static void test_malformed(void **state)
 	assert_int_equal(closed_streams, 3);
 }
 
+static void test_malformed_for_ever(void **state)
+{
+	const nghttp3_nv none[] = { nv(":method", "GET"), nv(":scheme", "https"), nv(":authority", "a.test") };
+	unsigned i;
+	(void)state;
+	for (i = 0; i < 600 && c.state == FL_QUIC_OPEN; i++) {
+		request_with(none, 3, NULL, 0, false);
+		run(FL_MS);
+	}
+	assert_in_range(i, 200, 300);
+	closed_by_code(NGHTTP3_H3_EXCESSIVE_LOAD);
+}
+
 static void test_priorities(void **state)
 {
 	const nghttp3_pri p = { .urgency = 1, .inc = 1 };
@@ -715,7 +728,7 @@ int main(void)
 		T(test_get), T(test_bodies), T(test_long_target), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
 		T(test_rapid_parts), T(test_some_resets), T(test_unread), W(test_answer_not_taken, open_small), T(test_slow_requests),
 		T(test_client_budget), T(test_hoard), T(test_leaves), T(test_unknown_streams), W(test_chatter, open_bare), T(test_chatter_and_requests),
-		W(test_few_streams, open_few), W(test_wrong, open_bare), T(test_twice), T(test_control_is_reset), T(test_control_is_not_wanted), T(test_malformed),
+		W(test_few_streams, open_few), W(test_wrong, open_bare), T(test_twice), T(test_control_is_reset), T(test_control_is_not_wanted), T(test_malformed), T(test_malformed_for_ever),
 		T(test_priorities), W(test_cut_priorities, open_bare), T(test_wrong_protocol), T(test_goaway), T(test_idle), T(test_gone), T(test_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
