@@ -20,7 +20,7 @@ struct fl_web_req {
 	struct fl_quic_stream *quic;            /* HTTP/3 */
 	struct fl_str method, target, type;     /* as sent; target: path and query; type: content-type. "" when there was none */
 	struct fl_str te, encoding;             /* te, grpc-encoding */
-	struct fl_str fields;                   /* with conf.fields: all of the header, "name: value" lines, `host` too; see fl_web_find() */
+	struct fl_str fields;                   /* with conf.fields, HTTP/2 and 1.1: all of the header, "name: value" lines, `host` too; see fl_web_find() */
 	const uint8_t *body; size_t n;
 	bool too_large;                         /* the body, which is not all there */
 	bool v2;

@@ -59,7 +59,8 @@ static void failed(struct fl_quic_conn *c, nghttp3_ssize liberr)
 		fl_quic_conn_close(c, true, FL_DOQ_EXCESSIVE_LOAD, "");
 		return;
 	}
-	fl_web_count(&web_of(c)->stats->large);         /* no HTTP */
+	fl_web_count(&web_of(c)->stats->large);
+	fl_web_count(&web_of(c)->stats->bad);
 	fl_quic_conn_close(c, true, nghttp3_err_infer_quic_app_error_code((int)liberr), nghttp3_strerror((int)liberr));
 }
 
@@ -76,7 +77,7 @@ static int on_begin(nghttp3_conn *h3, int64_t id, void *conn, void *user)
 	memset(a, 0, offsetof(struct ask, head));
 	a->head.size = a->head.nfields = 0;
 	a->head.refused = false;
-	a->r.method = a->r.target = a->r.type = a->r.te = a->r.encoding = FL_STR("");
+	a->r.method = a->r.target = a->r.type = a->r.te = a->r.encoding = a->r.fields = FL_STR("");
 	a->r.quic = a->stream = t->now;
 	t->now->user = a;
 	return nghttp3_conn_set_stream_user_data(h3, id, a);
