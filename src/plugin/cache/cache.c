@@ -100,6 +100,13 @@ static enum fl_verdict hit(const struct cache *c, struct fl_query *q, const stru
 	return fl_cache_serve(q, e, c->keepttl ? e->ttl_s : left, q->ask.flags & FL_AD) ? FL_DONE : fl_yield(q, -ENOMEM);
 }
 
+/* Once for each request that is no hit: one that waited for another's answer may have been counted. */
+static void count_miss(struct fl_query *q, const struct cache_slot *st)
+{
+	if (!st || !st->counted)
+		fl_grid_add(((struct cache_mine *)fl_mine(q))->misses, q->shard->id, 0, 1);
+}
+
 static enum fl_verdict query(void *inst, struct fl_query *q)
 {
 	const struct cache *c = inst;
@@ -120,15 +127,17 @@ static enum fl_verdict query(void *inst, struct fl_query *q)
 	const struct cache_entry *e = never ? NULL : find(c, q, hash, &cell);
 	if (e)
 		return hit(c, q, e, cell, st);
-	if (!st && !(st = fl_cache_slot(q, q->arena, CACHE_MISS, hash)))
+	if (!st && !(st = fl_cache_slot(q, q->arena, CACHE_MISS, hash))) {
+		count_miss(q, NULL);
 		return fl_yield(q, -ENOMEM);
+	}
 	if (st->role == CACHE_MISS && !never && fl_cache_join(q, st)) {
 		fl_grid_add(m->joined, q->shard->id, 0, 1);
 		st->role = CACHE_FOLLOW;
 		*fl_slot(q) = st;
 		return FL_WAIT;
 	}
-	fl_grid_add(m->misses, q->shard->id, 0, 1);
+	count_miss(q, st);
 	st->role = CACHE_MISS;
 	return fl_cache_go_down(q, st);
 }
@@ -250,6 +259,8 @@ static void cancel(void *inst, struct fl_query *q)
 	struct cache_slot *st = *fl_slot(q);
 	if (!st)
 		return;
+	if (st->role == CACHE_FOLLOW)   /* left before what it waited for came in */
+		count_miss(q, st);
 	fl_cache_left_flight(st);
 	fl_cache_refreshed(inst, NULL, st, false, 0);
 }

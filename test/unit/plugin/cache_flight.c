@@ -87,9 +87,18 @@ static int start_verify(void **state)
 	return 0;
 }
 
+/* Each request was a hit or a miss, whatever became of it. */
+static bool books(void)
+{
+	return metric("coredns_cache_requests_total") == metric("coredns_cache_hits_total") + metric("coredns_cache_misses_total");
+}
+
 static int stop(void **state)
 {
 	(void)state;
+	if (!server_over)
+		stop_server();
+	assert_true(books());
 	close_server();
 	for (unsigned i = 0; i < CLIENTS; i++)
 		close(client[i]);
