@@ -1,7 +1,7 @@
 /* Does an answer answer? After CoreDNS plugin/cache/cache.go: RFC 2308 NODATA may come with a CNAME chain before it. */
 #include "plugin/cache/cache_int.h"
 
-enum { CHAIN_MAX = 64, FAIL_SAFE_S = 5 };
+enum { CHAIN_MAX = 128, FAIL_SAFE_S = 5 };
 
 static bool class_fits(const struct fl_item *it, uint16_t qclass)
 {

@@ -15,7 +15,7 @@ static struct {
 	bool saw_do;
 	uint16_t rcode, set, ede;
 	bool bare, live, has_ede, drop, late, big;
-	unsigned n;
+	unsigned n, chain;              /* addresses, and aliases before them */
 	uint32_t ttl[4];
 	uint32_t min, max;              /* bounds that the source itself sets */
 } src;
@@ -39,9 +39,17 @@ static enum fl_verdict source_query(void *inst, struct fl_query *q)
 	if (src.bare)
 		return fl_fail(q, src.rcode, "the source is broken");
 	q->res = (struct fl_reply){ .rcode = src.rcode, .set = src.set, .live = src.live, .has_ede = src.has_ede, .ede = src.ede };
+	struct fl_name owner = q->qname;
+	for (unsigned i = 0; i < src.chain; i++) {
+		char text[32];
+		snprintf(text, sizeof text, "c%u.test", i);
+		struct fl_name to = fl_name_parse_in(q->arena, fl_str(text));
+		fl_reply_add(q, FL_ANSWER, owner, fl_rrset_one(q->arena, FL_T_CNAME, 60, to.wire, to.len), false);
+		owner = to;
+	}
 	for (unsigned i = 0; i < src.n; i++) {
 		uint8_t ip[4] = { 192, 0, 2, (uint8_t)i };
-		struct fl_item *it = fl_reply_add(q, FL_ANSWER, q->qname, fl_rrset_one(q->arena, FL_T_A, src.ttl[i], ip, 4), false);
+		struct fl_item *it = fl_reply_add(q, FL_ANSWER, owner, fl_rrset_one(q->arena, FL_T_A, src.ttl[i], ip, 4), false);
 		it->ttl_min = src.min;
 		it->ttl_max = src.max ? src.max : UINT32_MAX;
 	}
@@ -268,6 +276,21 @@ static void test_drop(void **state)
 	assert_non_null(strstr(exposed("coredns_cache_drops_total"), "\"} 3\n"));
 }
 
+/* A hundred aliases are an answer that is kept; those that lead nowhere, or without end, are none. */
+static void test_chain(void **state)
+{
+	(void)state;
+	one_answer(60);
+	src.chain = 100;
+	assert_true(ask("a.test", 0, false, false) && ask("a.test", 0, false, false));
+	assert_int_equal(src.asked, 1);
+	src.n = 0;
+	assert_true(ask("b.test", 0, false, false) && ask("b.test", 0, false, false));
+	assert_int_equal(src.asked, 3);
+	assert_true(ask("c0.test", 0, false, false) && ask("c0.test", 0, false, false));        /* itself and c1.test */
+	assert_int_equal(src.asked, 5);
+}
+
 /* More names than fit: what is asked again and again mostly stays, and every answer is that of its name. */
 static void test_many(void **state)
 {
@@ -299,6 +322,6 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
 	const struct CMUnitTest tests[] = { T(test_ad), T(test_options), T(test_bounds), T(test_live), T(test_bare), T(test_shadow), T(test_drop),
-					    T(test_many) };
+					    T(test_chain), T(test_many) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
