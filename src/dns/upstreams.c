@@ -76,7 +76,9 @@ bool fl_target_parse(struct fl_str arg, struct fl_target *t)
 		t->host = trim_brackets(t->rest);
 		t->port = fl_str(port);
 	}
-	t->host = zone_cut(t->host, &t->zone);
+	t->port = zone_cut(t->port, &t->zone);          /* behind the port is as good as before it */
+	if (!t->zone.n)
+		t->host = zone_cut(t->host, &t->zone);
 	t->ip = fl_addr_parse(t->host, &a);
 	return true;
 }
@@ -92,8 +94,9 @@ int fl_resolvconf_read(struct fl_arena *a, const char *path, struct fl_str **ser
 	struct fl_str text, line, word;
 	*n = 0;
 	*server = NULL;
-	if (fl_conf_read(a, path, &text))
-		return -ENOENT;
+	int ret = fl_conf_read(a, path, &text);
+	if (ret)
+		return ret == -EISDIR ? 0 : -ENOENT;    /* a folder names nobody */
 	unsigned lines = 1;
 	for (size_t i = 0; i < text.n; i++)
 		lines += text.p[i] == '\n';
@@ -168,9 +171,11 @@ static int pem(struct fl_setup *s, struct fl_str arg, const char *what, struct f
 	int ret = fl_conf_read(fl_setup_arena(s), path, to);
 	if (!ret)
 		return 0;
-	const char *why = ret == -ENOENT ? "no such file or directory" : ret == -EACCES ? "permission denied" : "cannot be read";
-	return *what ? fl_setup_error(s, "could not load %s: open %s: %s", what, path, why)
-		     : fl_setup_error(s, "error reading %s: open %s: %s", path, path, why);
+	const char *why = ret == -ENOENT ? "no such file or directory" : ret == -EACCES ? "permission denied" :
+			  ret == -EISDIR ? "is a directory" : strerror(-ret);
+	const char *verb = ret == -EISDIR ? "read" : "open";
+	return *what ? fl_setup_error(s, "could not load %s: %s %s: %s", what, verb, path, why)
+		     : fl_setup_error(s, "error reading %s: %s %s: %s", path, verb, path, why);
 }
 
 /* That the pair fits is found out before the CA is looked at, as CoreDNS does. */
@@ -189,6 +194,8 @@ int fl_setup_tls(struct fl_setup *s, const struct fl_str *arg, unsigned n, struc
 	struct files f = { 0 };
 	char key[100];
 	int ret = 0;
+	if ((n == 1 || n == 3) && !*fl_setup_path(s, arg[n - 1]))       /* as if no CA was given */
+		n--;
 	if (n >= 2 && ((ret = pem(s, arg[0], "TLS cert", &f.trust.cert)) || (ret = pem(s, arg[1], "TLS cert", &f.trust.key)) ||
 		       (ret = try_pair(s, &f))))
 		return ret;

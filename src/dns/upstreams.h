@@ -17,7 +17,7 @@ struct fl_target {
 bool fl_target_parse(struct fl_str arg, struct fl_target *t);
 /* "HOST:PORT", with brackets around an IPv6 address; arena memory. */
 const char *fl_target_text(struct fl_arena *a, const struct fl_target *t);
-/* The nameserver lines of a resolv.conf(5), in order; each as it stands. Arena memory. 0, or -ENOENT: cannot be read. */
+/* The nameserver lines of a resolv.conf(5), in order; each as it stands; of a folder none. Arena memory. 0, or -ENOENT: cannot be read. */
 int fl_resolvconf_read(struct fl_arena *a, const char *path, struct fl_str **server, unsigned *n);
 
 enum fl_policy { FL_RANDOM, FL_ROUND_ROBIN, FL_SEQUENTIAL };

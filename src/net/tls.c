@@ -53,17 +53,41 @@ static int load_ca(struct fl_tls_creds *c, struct fl_str pem, bool system, struc
 	return 0;
 }
 
+static bool has_pem(struct fl_str text, const char *what)
+{
+	const char *at = text.p, *end = text.p + text.n;
+	while (at && (at = memmem(at, (size_t)(end - at), "-----BEGIN ", 11))) {
+		const char *line = memchr(at, '\n', (size_t)(end - at));
+		if (memmem(at, (size_t)((line ? line : end) - at), what, strlen(what)))
+			return true;
+		at = line;
+	}
+	return false;
+}
+
+int fl_tls_pair_error(struct fl_str cert, struct fl_str key, int code, struct fl_err *e)
+{
+	if (!has_pem(cert, "-----"))
+		return fl_err_set(e, "tls: failed to find any PEM data in certificate input");
+	if (!has_pem(cert, "CERTIFICATE-----") && has_pem(cert, "PRIVATE KEY-----"))
+		return fl_err_set(e, "tls: failed to find certificate PEM data in certificate input, but did find a private key; "
+				     "PEM inputs may have been switched");
+	if (!has_pem(key, "-----"))
+		return fl_err_set(e, "tls: failed to find any PEM data in key input");
+	if (!has_pem(key, "PRIVATE KEY-----") && has_pem(key, "CERTIFICATE-----"))
+		return fl_err_set(e, "tls: found a certificate rather than a key in the PEM for the private key");
+	if (code == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+		return fl_err_set(e, "tls: private key does not match public key");
+	return fl_err_set(e, "tls: %s", gnutls_strerror(code));
+}
+
 static int load_pair(struct fl_tls_creds *c, struct fl_str cert, struct fl_str key, struct fl_err *e)
 {
 	gnutls_datum_t dc = datum(cert), dk = datum(key);
 	int ret = gnutls_certificate_set_x509_key_mem2(c->cred, &dc, &dk, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (ret >= 0)
 		return 0;
-	if (ret == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
-		return fl_err_set(e, "tls: private key does not match public key");
-	if (ret == GNUTLS_E_BASE64_DECODING_ERROR || ret == GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR)
-		return fl_err_set(e, "tls: failed to find any PEM data in certificate or key input");
-	return fl_err_set(e, "tls: failed to load the certificate or its key: %s", gnutls_strerror(ret));
+	return fl_tls_pair_error(cert, key, ret, e);
 }
 
 struct fl_tls_creds *fl_tls_creds_create(const struct fl_tls_trust *t, struct fl_err *e)

@@ -22,6 +22,9 @@ struct fl_tls_creds *fl_tls_creds_create(const struct fl_tls_trust *t, struct fl
 struct fl_tls_creds *fl_tls_creds_get(struct fl_tls_creds *c);
 void fl_tls_creds_put(struct fl_tls_creds *c);
 
+/* What is wrong with a certificate and its key (PEM) that GnuTLS refused with `code`, as crypto/tls.X509KeyPair says it. -EINVAL. */
+int fl_tls_pair_error(struct fl_str cert, struct fl_str key, int code, struct fl_err *e);
+
 /* For transports that drive GnuTLS themselves (QUIC): credentials, the server's name and what it must prove, into a session of
  * gnutls_init(GNUTLS_CLIENT …); name and c must outlive it. 0, or a GnuTLS error. And why its certificate was refused. */
 struct gnutls_session_int;

@@ -1,6 +1,7 @@
 #include "net/tls_server_int.h"
 #include "base/mem.h"
 #include "base/rcu.h"
+#include "net/tls.h"
 #include "net/tls_policy.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -59,35 +60,6 @@ void fl_tls_server_put(struct fl_tls_server *s)
 
 struct gnutls_certificate_credentials_st *fl_tls_server_creds(const struct fl_tls_server *s) { return s->cred; }
 
-static bool has_pem(struct fl_str text, const char *what)
-{
-	const char *at = text.p, *end = text.p + text.n;
-	while (at && (at = memmem(at, (size_t)(end - at), "-----BEGIN ", 11))) {
-		const char *line = memchr(at, '\n', (size_t)(end - at));
-		if (memmem(at, (size_t)((line ? line : end) - at), what, strlen(what)))
-			return true;
-		at = line;
-	}
-	return false;
-}
-
-/* As crypto/tls.X509KeyPair says it. */
-static int pair_error(struct fl_str cert, struct fl_str key, int code, struct fl_err *e)
-{
-	if (!has_pem(cert, "-----"))
-		return fl_err_set(e, "tls: failed to find any PEM data in certificate input");
-	if (!has_pem(cert, "CERTIFICATE-----") && has_pem(cert, "PRIVATE KEY-----"))
-		return fl_err_set(e, "tls: failed to find certificate PEM data in certificate input, but did find a private key; "
-				     "PEM inputs may have been switched");
-	if (!has_pem(key, "-----"))
-		return fl_err_set(e, "tls: failed to find any PEM data in key input");
-	if (!has_pem(key, "PRIVATE KEY-----") && has_pem(key, "CERTIFICATE-----"))
-		return fl_err_set(e, "tls: found a certificate rather than a key in the PEM for the private key");
-	if (code == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
-		return fl_err_set(e, "tls: private key does not match public key");
-	return fl_err_set(e, "tls: %s", gnutls_strerror(code));
-}
-
 static int load_pair(struct fl_tls_server *s, const struct fl_tls_material *m, struct fl_err *e)
 {
 	gnutls_datum_t dc = datum(m->cert), dk = datum(m->key);
@@ -95,7 +67,7 @@ static int load_pair(struct fl_tls_server *s, const struct fl_tls_material *m, s
 	int ret = gnutls_certificate_set_x509_key_mem2(s->cred, &dc, &dk, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (ret >= 0)
 		return 0;
-	pair_error(m->cert, m->key, ret, &why);
+	fl_tls_pair_error(m->cert, m->key, ret, &why);
 	return fl_err_set(e, "%s: %s", m->words, why.msg);
 }
 

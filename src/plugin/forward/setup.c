@@ -214,7 +214,8 @@ static int o_resolver(struct fl_setup *s, struct fwd_stanza *st)
 		return fl_setup_arg_error(s);
 	for (unsigned i = 0; i < n; i++) {
 		struct fl_target t;
-		if (!fl_target_parse(st->resolver[i], &t) || !t.ip || t.zone.n || strcmp(t.scheme, "dns"))
+		struct fl_str arg = st->resolver[i];
+		if (!fl_target_parse(arg, &t) || !t.ip || t.zone.n || strcmp(t.scheme, "dns") || (*arg.p == '[' && !t.port_given))
 			return fl_setup_error(s, "resolver must be an IP address or IP:port: \"%.*s\"", FL_FMT(st->resolver[i]));
 	}
 	st->nresolver = n;

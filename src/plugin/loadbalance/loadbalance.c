@@ -83,13 +83,17 @@ static int option(struct fl_setup *s, struct balance *b)
 
 /* ---- the file of weights ---- */
 
-/* 0, -ENOENT (cannot be read), -EINVAL with the words in e. */
+/* 0, -ENOENT (cannot be opened), -EINVAL with the words in e. */
 static int weights_read(struct balance *b, struct fl_err *e)
 {
 	struct fl_arena a;
 	struct fl_str text;
 	fl_arena_init(&a, NULL, 0, NULL, 16 * 1024 * 1024);
-	int ret = fl_conf_read(&a, b->file, &text) ? -ENOENT : 0;
+	int ret = fl_conf_read(&a, b->file, &text);
+	if (ret == -EISDIR)
+		ret = fl_err_set(e, "read %s: is a directory", b->file);
+	else if (ret)
+		ret = -ENOENT;
 	uint64_t sum = ret ? 0 : fl_hash(text.p, text.n);
 	if (!ret && (!b->read || sum != b->sum)) {
 		struct fl_weights *w = fl_weights_parse(text, b->file, e), *was = b->weights;

@@ -139,6 +139,8 @@ static int manual(struct fl_setup *s, struct tls *t, struct fl_disp *d, const st
 		t->file[i] = fl_setup_path(s, arg[i]);
 	p.cert = t->file[0];
 	p.key = t->file[1];
+	if (t->file[2] && !*t->file[2])         /* as if none was given */
+		t->file[2] = NULL;
 	p.ca = t->file[2];
 	return host_get(s, t, &p, keylog);
 }
