@@ -107,11 +107,15 @@ class Program:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(0.5)
             s.connect(("127.0.0.1", port))
-            s.send(text)
-            try:
-                return s.recv(4096)
-            except socket.timeout:
-                return None
+            for _ in range(100):                # a port that answers TCP may not be there for UDP yet
+                try:
+                    s.send(text)
+                    return s.recv(4096)
+                except ConnectionRefusedError:
+                    time.sleep(0.05)
+                except socket.timeout:
+                    return None
+            raise ConnectionRefusedError
 
 
 @pytest.fixture(scope="module")
