@@ -14,7 +14,6 @@ struct fl_quic_ask {
 	struct fl_quic_ask *prev, *next;        /* in line->waiting */
 	void *user;
 	bool reused, again;
-	uint64_t born_ns;
 	size_t n;
 	uint8_t msg[];
 };
@@ -30,6 +29,7 @@ struct line {
 	bool retiring;                          /* takes no new questions, closes with its last one */
 	int error;                              /* of its socket */
 	uint64_t born_ns;
+	uint64_t mute_ns;                       /* the first question since something was heard; not behind c.heard_ns: none is waiting */
 	unsigned asks;
 	struct fl_quic_ask *first, *last;       /* that wait for a stream */
 	uint8_t out[FL_QUIC_DATAGRAM];
@@ -59,6 +59,8 @@ static void wait_for_stream(struct line *l, struct fl_quic_ask *a)
 	*(l->last ? &l->last->next : &l->first) = a;
 	l->last = a;
 	l->asks++;
+	if (l->c.heard_ns >= l->mute_ns)
+		l->mute_ns = fl_loop_now(l->client->loop);
 	fl_timer_clear(l->client->loop, &l->idle);
 }
 
@@ -466,7 +468,6 @@ int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, v
 	a->user = user;
 	a->reused = open;
 	*reused = !fresh;
-	a->born_ns = fl_loop_now(c->loop);
 	a->n = n;
 	memcpy(a->msg, msg, n);
 	a->msg[0] = a->msg[1] = 0;
@@ -477,18 +478,17 @@ int fl_quic_client_ask(struct fl_quic_client *c, const uint8_t *msg, size_t n, v
 	return 0;
 }
 
-/* Nothing was heard since a was asked, and it waited long enough: the other end may have gone without a word. */
-static bool silent(const struct fl_quic_ask *a)
+/* Nothing was heard since a question was asked long enough ago, be it given up or not: the other end may have gone without a word. */
+static bool silent(const struct line *l)
 {
-	const struct line *l = a->line;
-	return l->c.state == FL_QUIC_OPEN && l->c.heard_ns < a->born_ns && fl_loop_now(l->client->loop) - a->born_ns >= SILENCE_S * FL_SEC;
+	return l->c.state == FL_QUIC_OPEN && l->c.heard_ns < l->mute_ns && fl_loop_now(l->client->loop) - l->mute_ns >= SILENCE_S * FL_SEC;
 }
 
 void fl_quic_client_cancel(struct fl_quic_ask *a)
 {
 	struct line *l = a->line;
 	struct fl_quic_stream *s = a->stream;
-	if (silent(a)) {
+	if (silent(l)) {
 		l->retiring = true;
 		if (l->client->now == l)
 			l->client->now = NULL;

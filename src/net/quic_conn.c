@@ -136,6 +136,7 @@ static int handshaked(ngtcp2_conn *ng, void *user)
 		return 0;
 	}
 	c->state = FL_QUIC_OPEN;
+	c->heard_ns = fl_loop_now(c->loop);
 	if (c->proto->open)
 		c->proto->open(c);
 	c->side->handshaked(c);

@@ -148,6 +148,7 @@ int fl_up_open(struct fl_up_sock *s, int type)
 	s->unsent_last = &s->unsent;
 	s->retiring = s->connecting = false;
 	s->born_ns = s->heard_ns = fl_loop_now(n->loop);
+	s->mute_ns = 0;
 	s->timer.fn = life_over;
 	s->io.fd = fd;
 	int ret = dial(s, fd);
@@ -249,6 +250,8 @@ void fl_up_link_stream(struct fl_up_sock *s, struct fl_up_ask *a, uint16_t id)
 	a->msg[1] = (uint8_t)a->id;
 	a->sock = s;
 	a->reused = s->uses++ > 0;
+	if (s->heard_ns >= s->mute_ns)
+		s->mute_ns = fl_loop_now(s->up->net->loop);
 	s->inflight++;
 	push(&s->bucket[a->id % UP_BUCKETS], a);
 }
@@ -395,11 +398,19 @@ int fl_upstream_ask(struct fl_upstream *u, struct fl_up_ask *a, bool tcp, uint64
 	return ret;
 }
 
+/* One question after the other was given up (another server was quicker), and nothing came: as in too_late(). */
+static bool mute(const struct fl_up_sock *s)
+{
+	return s->tcp && !s->connecting && s->heard_ns < s->mute_ns && fl_loop_now(s->up->net->loop) - s->mute_ns >= UP_SILENCE;
+}
+
 void fl_upstream_cancel(struct fl_up_ask *a)
 {
 	struct fl_up_sock *s = a->sock;
 	if (!a->at)
 		return;
+	if (s)
+		s->retiring |= mute(s);
 	fl_up_unlink(a);
 	fl_timer_clear(a->up->net->loop, &a->timer);
 	if (s)

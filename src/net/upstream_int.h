@@ -51,6 +51,7 @@ struct fl_up_sock {
 	unsigned uses, inflight;
 	uint64_t serial;                /* moves when it is opened */
 	uint64_t born_ns, heard_ns;
+	uint64_t mute_ns;               /* the first question since something was heard; not behind heard_ns: none is waiting */
 	struct fl_up_ask **bucket;      /* UP_BUCKETS, a piece of the pool while it is open */
 	struct fl_tls *tls;
 	void *h2;

@@ -49,7 +49,12 @@ struct fwd_to { struct fl_target target; const char *path; struct fl_str *addr; 
 enum { FWD_TIMES = 64 };
 struct fwd_times { uint32_t us[FWD_TIMES]; unsigned n; uint32_t p95_us; };
 
-struct fwd_peer { struct fl_upstream *up; uint64_t wrong, stray; struct fwd_times times; };
+struct fwd_peer {
+	struct fl_upstream *up;
+	uint64_t wrong, stray;
+	struct fwd_times times;
+	unsigned late;                  /* questions in a row that another server answered while this one was still being waited for */
+};
 struct fwd_view { struct fwd_set *set; unsigned trips; bool old; struct fwd_peer peer[]; };
 
 struct fwd_local { struct fwd *in; struct fl_shard *shard; struct fl_up_net *net; struct fwd_view *view[]; };     /* a shard's, in stanzas' order */

@@ -359,6 +359,29 @@ static void test_vanished(void **state)
 	assert_int_equal(fl_quic_client_stats(client)->conns, 2);
 }
 
+/* The same, when nobody waits for long. */
+static void test_given_up(void **state)
+{
+	(void)state;
+	assert_int_equal(start(0), 0);
+	run(FL_SEC);
+	answered(0, 1);
+	lose_every = 1;
+	to_server = lossy;
+	for (unsigned i = 1; i < 4; i++) {
+		assert_int_equal(start(i), 0);
+		assert_true(ask[i].reused);
+		run(400 * FL_MS);
+		fl_quic_client_cancel(ask[i].a);
+	}
+	to_server = NULL;
+	assert_int_equal(start(4), 0);
+	assert_false(ask[4].reused);
+	run(FL_SEC);
+	answered(4, 5);
+	assert_int_equal(fl_quic_client_stats(client)->conns, 2);
+}
+
 static void test_max_conns(void **state)
 {
 	struct fl_quic_client *more[3];
@@ -607,7 +630,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(test_ask), T(test_many), T(test_large), T(test_loss), T(test_reorder), T(test_damage), T(test_silence), T(test_refused),
-		T(test_untrusted), T(test_wrong_name), T(test_resume), T(test_cancel), T(test_refuse), T(test_protocol_error),
+		T(test_untrusted), T(test_wrong_name), T(test_resume), T(test_cancel), T(test_given_up), T(test_refuse), T(test_protocol_error),
 		T(test_server_restart), T(test_vanished), T(test_max_conns), T(test_memory_for_one_more), T(test_workers), T(test_drain), T(test_closed_listener), T(test_flood), T(test_replayed_initial),
 		T(test_garbage), T(test_version),
 	};

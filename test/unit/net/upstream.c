@@ -653,6 +653,35 @@ static void test_closed(void **state)
 	assert_string_equal(ask[1].why, "EOF");
 }
 
+/* Nobody waits long enough to find out that a connection is dead, but one after the other does; one that still brings something stays. */
+static void test_given_up(void **state)
+{
+	(void)state;
+	uint8_t f[FRAME];
+	for (unsigned i = 0; i < 5; i++) {      /* late, every one of them */
+		assert_int_equal(start(i, true), 0);
+		meet();
+		size_t n = frame(0, f);
+		fl_loop_advance(loop, 400 * FL_MS);
+		fl_upstream_cancel(&ask[i].a);
+		assert_int_equal(send(peer[0], f, n, 0), n);
+		fl_loop_run_until_idle(loop);
+	}
+	assert_int_equal(npeers, 1);
+	for (unsigned i = 5; i < 9; i++) {      /* nothing any more */
+		assert_int_equal(start(i, true), 0);
+		meet();
+		assert_int_equal(npeers, 1);
+		fl_loop_advance(loop, 400 * FL_MS);
+		fl_upstream_cancel(&ask[i].a);
+	}
+	assert_int_equal(start(9, true), 0);
+	meet();
+	assert_int_equal(npeers, 2);
+	fl_upstream_cancel(&ask[9].a);
+	hang_up();
+}
+
 /* Big frames in both directions, and what is left when the asker leaves in the middle. */
 static void test_big(void **state)
 {
@@ -705,7 +734,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_batch),
 		T(test_batch_cancel), T(test_batch_error), T(test_batch_full), T(test_burst), T(test_burst_refused), T(test_replies), T(test_tcp),
-		T(test_pipeline), T(test_closed), T(test_big),
+		T(test_pipeline), T(test_closed), T(test_given_up), T(test_big),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
