@@ -32,7 +32,7 @@ struct trip {
 	uint8_t order[FWD_MAX + 1], at; /* servers of the set, and which is next */
 	uint8_t *many;                  /* order, when the set has more servers than that (files) */
 	unsigned fails, attempts, failovers;
-	uint64_t deadline_ns, hedge_ns; /* hedge_ns: when another server is asked too; 0: not any more */
+	uint64_t began_ns, deadline_ns, hedge_ns;       /* hedge_ns: when another server is asked too; 0: not any more */
 	bool counted;                   /* in st->concurrent */
 	int ret;                        /* of the last exchange that failed */
 	const char *why, *asked;
@@ -60,7 +60,7 @@ static bool enter(struct trip *t, struct fwd_stanza *st)
 	t->why = NULL;
 	t->many = NULL;
 	uint64_t budget = (uint64_t)st->read_ns > BUDGET_NS ? (uint64_t)st->read_ns : BUDGET_NS;
-	t->deadline_ns = fl_now(t->q->shard) + budget;
+	t->deadline_ns = t->began_ns + budget;  /* one for all stanzas: no client waits for each of them */
 	if (!st->max_concurrent)
 		return true;
 	t->counted = true;
@@ -343,13 +343,19 @@ static enum fl_verdict relay(struct trip *t)
 	return FL_DONE;
 }
 
+/* Nobody was asked. */
+static const char *nobody(const struct trip *t)
+{
+	return fl_now(t->q->shard) < t->deadline_ns ? "no healthy proxies" : "no time was left to ask";
+}
+
 /* "192.0.2.1:53: i/o timeout": who, and the last of the words. */
 static const char *in_short(struct trip *t)
 {
 	const char *last = t->why;
 	for (const char *p; last && (p = strstr(last, ": "));)
 		last = p + 2;
-	return last && t->asked ? fl_arena_printf(t->q->arena, "%s: %s", t->asked, last).p : "no healthy proxies";
+	return last && t->asked ? fl_arena_printf(t->q->arena, "%s: %s", t->asked, last).p : nobody(t);
 }
 
 static enum fl_verdict give_up(struct trip *t)
@@ -362,7 +368,7 @@ static enum fl_verdict give_up(struct trip *t)
 	bool full = t->ret == -ENOMEM;  /* a reply, most likely, that unpacks to more than a query may hold */
 	const char *text = full ? "no memory for the reply" : in_short(t);
 	leave(t);
-	enum fl_verdict v = fl_fail(q, FL_SERVFAIL, full ? text : t->why ? t->why : "no healthy proxies");
+	enum fl_verdict v = fl_fail(q, FL_SERVFAIL, full ? text : t->why ? t->why : text);
 	q->res.has_ede = true;
 	q->res.ede = full ? EDE_OTHER : t->ret && t->ret != -ETIMEDOUT ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
 	q->res.ede_text = text;
@@ -530,6 +536,7 @@ enum fl_verdict fl_forward_query(void *inst, struct fl_query *q)
 	if (!t)
 		return fl_yield(q, -ENOMEM);
 	t->q = q;
+	t->began_ns = fl_now(q->shard);
 	t->ticket = fl_ticket(q);
 	t->leg.trip = t;
 	*fl_slot(q) = t;
