@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { POOL_MIB = 128, POOL_LEAST_MIB = 32, READ_S = 3, WRITE_S = 5, IDLE_S = 10, MAX_CONNS = 4096, MAX_CLIENT = 1024, MAX_INFLIGHT = 128,
@@ -297,9 +298,21 @@ static int thread_start(struct fl_shard_x *x)
 	return 0;
 }
 
+/* Half of the descriptors that the process may have are for connections of clients: without any left no upstream can be asked. */
+static struct fl_tcp_limits limits_of(unsigned shards)
+{
+	struct fl_tcp_limits l = { MAX_CONNS, MAX_CLIENT, MAX_INFLIGHT, MAX_UNSENT };
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur / 2 / shards >= MAX_CONNS)
+		return l;
+	l.max_conns = (unsigned)(r.rlim_cur / 2 / shards) + 1;
+	l.max_client = l.max_conns / 2 < MAX_CLIENT ? l.max_conns / 2 + 1 : MAX_CLIENT;
+	return l;
+}
+
 struct fl_shard_x *fl_shard_create(struct fl_server *s, unsigned id)
 {
-	static const struct fl_tcp_limits limits = { MAX_CONNS, MAX_CLIENT, MAX_INFLIGHT, MAX_UNSENT };
+	const struct fl_tcp_limits limits = limits_of(s->process.shards);
 	static const struct fl_tcp_ops ops = { frame, closed, room };
 	struct fl_shard_x *x = fl_xalloc(sizeof *x);
 	x->server = s;

@@ -4,7 +4,7 @@ import dns.edns, dns.flags, dns.message, dns.name, dns.rcode, dns.rdatatype
 import pytest
 from certs import Authority
 from coredns import coredns, needs_coredns
-from server import Server, free_port, metric
+from server import Server, cpu_seconds, free_port, metric
 from upstream import Upstream, a_record, tls_server, wait_for
 
 UNBOUND = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
@@ -525,3 +525,42 @@ def test_many_in_flight():
         finally:
             stop.set()
             t.join()
+
+
+def limited(s, soft, hard):
+    """s with so many descriptors."""
+    run = s.dir / "run"
+    run.write_text(f'#!/bin/sh\nulimit -Sn {soft} && ulimit -Hn {hard} && exec {s.binary} "$@"\n')
+    run.chmod(0o755)
+    s.binary = str(run)
+    return s
+
+
+def test_few_descriptors():
+    """Connections of clients do not take what upstreams need, nor does the server spin when there are too many."""
+    with Upstream(lambda q, w, p: a_record(q)) as up, limited(Server(""".:{port} {
+    forward . {up}
+    timeouts {
+        read 60s
+        idle 60s
+    }
+}
+""", up=up.to), 150, 150) as s:
+        conns = [socket.create_connection(("127.0.0.1", s.port), 5) for _ in range(200)]
+        before = cpu_seconds(s.process.pid)
+        for i in range(600):                    # sockets to the upstream are renewed meanwhile
+            assert ask(s, f"n{i}.test").answer
+        time.sleep(1)
+        rest = cpu_seconds(s.process.pid)
+        time.sleep(1)
+        assert cpu_seconds(s.process.pid) - rest < 0.3 and rest >= before
+        for c in conns:
+            c.close()
+        wait_for(lambda: len(os.listdir(f"/proc/{s.process.pid}/fd")) < 100)
+        assert ask(s, "tcp.test", tcp=True).answer
+
+
+def test_as_many_descriptors_as_may_be():
+    with limited(Server(".:{port} {\n whoami\n}\n"), 100, 1000) as s:
+        line = next(l for l in open(f"/proc/{s.process.pid}/limits") if l.startswith("Max open files"))
+        assert line.split()[3:5] == ["1000", "1000"]

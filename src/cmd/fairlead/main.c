@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -245,6 +246,17 @@ static int serve(const struct fl_process *p, const char *const *known)
 	return status;
 }
 
+/* As many descriptors as we may have: what a shell or a container runtime gives at first may be no more than 1024, whose other half is
+ * for programs that use select(). Go's programs do the same. */
+static void more_files(void)
+{
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur == r.rlim_max)
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
 int main(int argc, char **argv)
 {
 	int ret = fl_flags_parse(&flags, argc, argv);
@@ -257,6 +269,7 @@ int main(int argc, char **argv)
 		return show_plugins(), 0;
 	fl_log_json(!strcmp(flags.log_format, "json"));
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	more_files();
 	fl_confine_start();
 	/* The threads that answer allocate nothing: one arena is enough, and keeps the memory in one place. */
 	mallopt(M_ARENA_MAX, 1);
