@@ -2,7 +2,7 @@
 import re, time
 import dns.message, dns.rcode
 import pytest
-from server import Server
+from server import Server, cpu_seconds
 
 SAYS = (r'\[FATAL\] plugin/loop: Loop \(127\.0\.0\.1:\d+ -> %s\) detected for zone "%s", see '
         r'https://coredns\.io/plugins/loop#troubleshooting\. Query: "HINFO \d+\.\d+\.%s"')
@@ -42,3 +42,20 @@ def test_strangers_cannot_end_it():
         for _ in range(5):
             s.udp(dns.message.make_query(asked[1] + ".", "HINFO").to_wire())
         assert s.process.poll() is None
+
+
+@pytest.mark.parametrize("corefile", [
+    ".:{port} {\n  forward . 127.0.0.1:{port}\n}\n",
+    ".:{port} {\n  forward . 127.0.0.1:{port2} {\n    force_tcp\n  }\n}\n.:{port2} {\n  forward . 127.0.0.1:{port} 127.0.0.1:{port}\n}\n",
+])
+def test_a_loop_without_the_plugin_ends_too(corefile):
+    """A question that comes back again and again is given up, and everybody else is served."""
+    with Server(corefile + "other.test:{port} {\n  whoami\n}\n") as s:
+        for i in range(3):
+            began = time.time()
+            r = dns.message.from_wire(s.udp(dns.message.make_query(f"n{i}.test", "A", use_edns=0).to_wire(), timeout=10))
+            assert r.rcode() == dns.rcode.SERVFAIL and time.time() - began < 2
+        began = cpu_seconds(s.process.pid)
+        time.sleep(1)
+        assert cpu_seconds(s.process.pid) - began < 0.3
+        assert s.udp(dns.message.make_query("other.test", "A").to_wire())

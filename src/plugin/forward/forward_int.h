@@ -57,7 +57,17 @@ struct fwd_peer {
 };
 struct fwd_view { struct fwd_set *set; unsigned trips; bool old; struct fwd_peer peer[]; };
 
-struct fwd_local { struct fwd *in; struct fl_shard *shard; struct fl_up_net *net; struct fwd_view *view[]; };     /* a shard's, in stanzas' order */
+/* A question that is out so often for one client comes back from where it was sent: a loop, which would go on until memory is out. */
+enum { FWD_EQUALS = 4096, FWD_EQUAL_MAX = 1024 };
+
+/* A shard's. */
+struct fwd_local {
+	struct fwd *in;
+	struct fl_shard *shard;
+	struct fl_up_net *net;
+	uint16_t equal[FWD_EQUALS];     /* questions that are out, by a hash of name, type and client */
+	struct fwd_view *view[];        /* in stanzas' order */
+};
 
 struct fwd_stanza {
 	struct fwd *in;

@@ -34,6 +34,7 @@ struct trip {
 	unsigned fails, attempts, failovers;
 	uint64_t began_ns, deadline_ns, hedge_ns;       /* hedge_ns: when another server is asked too; 0: not any more */
 	bool counted;                   /* in st->concurrent */
+	uint16_t *equal;                /* where it is counted, while it is in a stanza */
 	int ret;                        /* of the last exchange that failed */
 	const char *why, *asked;
 	struct leg *best, *hedge;
@@ -46,6 +47,13 @@ static uint8_t *order_of(struct trip *t) { return t->many ? t->many : t->order; 
 
 static struct fwd_server *server_at(struct trip *t, unsigned i) { return &t->view->set->server[order_of(t)[i]]; }
 
+static uint16_t *equals_of(struct fwd_local *l, const struct fl_query *q)
+{
+	const struct fl_addr *peer = &q->client->peer;
+	uint64_t h = fl_name_hash(q->qname) ^ fl_hash(peer->b, peer->len) ^ q->qtype * 0x9e3779b97f4a7c15ull;
+	return &l->equal[(h ^ h >> 32) % FWD_EQUALS];
+}
+
 /* Enters a stanza: false when it has no room. */
 static bool enter(struct trip *t, struct fwd_stanza *st)
 {
@@ -53,6 +61,8 @@ static bool enter(struct trip *t, struct fwd_stanza *st)
 	t->st = st;
 	t->view = l->view[st->index];
 	t->view->trips++;
+	t->equal = equals_of(l, t->q);
+	++*t->equal;
 	t->at = 0;
 	t->fails = t->attempts = t->failovers = 0;
 	t->hedge_ns = 0;
@@ -81,6 +91,9 @@ static void leave(struct trip *t)
 	if (t->counted)
 		__atomic_fetch_sub(&t->st->concurrent, 1, __ATOMIC_RELAXED);
 	t->counted = false;
+	if (t->equal)
+		--*t->equal;
+	t->equal = NULL;
 	drop(&t->leg);
 	drop(t->hedge);
 	if (t->hedge_ns)
@@ -365,12 +378,12 @@ static enum fl_verdict give_up(struct trip *t)
 		leave(t);
 		return fl_fail(q, FL_NOTIMP, t->why);
 	}
-	bool full = t->ret == -ENOMEM;  /* a reply, most likely, that unpacks to more than a query may hold */
-	const char *text = full ? "no memory for the reply" : in_short(t);
+	bool full = t->ret == -ENOMEM, loop = t->ret == -ELOOP; /* full: by a reply, most likely, that unpacks to more than a query may hold */
+	const char *text = full ? "no memory for the reply" : loop ? "the same question is out too often: a loop?" : in_short(t);
 	leave(t);
-	enum fl_verdict v = fl_fail(q, FL_SERVFAIL, full ? text : t->why ? t->why : text);
+	enum fl_verdict v = fl_fail(q, FL_SERVFAIL, full || !t->why ? text : t->why);
 	q->res.has_ede = true;
-	q->res.ede = full ? EDE_OTHER : t->ret && t->ret != -ETIMEDOUT ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
+	q->res.ede = full || loop ? EDE_OTHER : t->ret && t->ret != -ETIMEDOUT ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
 	q->res.ede_text = text;
 	return v;
 }
@@ -490,7 +503,9 @@ static enum fl_verdict go(struct trip *t, struct fwd_stanza *st)
 	if (!enter(t, st))
 		return reject(t);
 	unsigned n = t->view->set->n;
-	if (n > FL_COUNT(t->order) && !(t->many = fl_alloc(q->arena, n)))
+	if (*t->equal > FWD_EQUAL_MAX)
+		t->ret = -ELOOP;
+	else if (n > FL_COUNT(t->order) && !(t->many = fl_alloc(q->arena, n)))
 		t->ret = -ENOMEM;
 	else
 		fl_policy_order(st->policy, order_of(t), n, q->shard->rng, &st->robin);
