@@ -49,6 +49,16 @@ named.test:{port} {
         tls {ca}
     }
 }
+behind.test:{port} {
+    forward . tls://{up}%dns.test {
+        tls {ca}
+    }
+}
+behind-other.test:{port} {
+    forward . tls://{up}%other.test {
+        tls {ca}
+    }
+}
 other.test:{port} {
     forward . tls://{up} {
         tls {ca}
@@ -65,8 +75,9 @@ stranger.test:{port} {
         assert len(up.seen[-1]) % 128 == 0                      # RFC 8467
         assert not ask(s, "plain.x.test", edns=False).options
         assert len(up.seen[-1]) == 12 + 14 + 4
-        assert ask(s, "www.named.test").answer
+        assert ask(s, "www.named.test").answer and ask(s, "www.behind.test").answer
         for name, words in (("www.other.test", "certificate is not valid for other.test"),
+                            ("www.behind-other.test", "certificate is not valid for other.test"),
                             ("www.stranger.test", "certificate signed by unknown authority")):
             r = ask(s, name)
             assert r.rcode() == dns.rcode.SERVFAIL
