@@ -122,6 +122,16 @@ static void test_wrong(void **state)
 	bad[1] ^= 1;
 	give(bad, n, &from);
 	assert_int_equal(fl_upstream_stats(up)->stray, 1);
+	struct sockaddr_in elsewhere = { .sin_family = AF_INET };       /* the right answer, from another port and another address */
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = socket(AF_INET, SOCK_DGRAM, 0);
+		elsewhere.sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+		assert_int_equal(bind(fd, (struct sockaddr *)&elsewhere, sizeof elsewhere), 0);
+		assert_int_equal(sendto(fd, m, n, 0, (struct sockaddr *)&from, sizeof from), n);
+		fl_loop_run_until_idle(loop);
+		close(fd);
+	}
+	assert_int_equal(ask[0].done, 0);
 	bad[1] = m[1];
 	bad[5] = 0;                             /* no question, NOERROR and NXDOMAIN: nobody answers so */
 	give(bad, 12, &from);
