@@ -178,6 +178,28 @@ def test_what_clients_and_upstreams_say(tmp_path):
             assert s.exit_code() == 0
 
 
+def test_what_a_hedge_asks(tmp_path):
+    """Each question that went out is told, also that to the server that was not waited for any longer."""
+    sock = tmp_path / "tap.sock"
+    with listener(sock) as l, upstream() as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.1", 0))
+        with Server(""".:{port} {
+            bind 127.0.0.1
+            dnstap %s full
+            forward . 127.0.0.1:%d 127.0.0.1:%d {
+                policy sequential
+                max_fails 0
+                hedge 20ms
+            }
+        }""" % (sock, mute.getsockname()[1], port), env=ONE) as s:
+            r = Reader(accept(l))
+            query(s)
+            events = [r.event() for _ in range(5)]
+            assert sorted(e.type for e in events) == sorted([CLIENT_QUERY, FORWARDER_QUERY, FORWARDER_QUERY, FORWARDER_RESPONSE, CLIENT_RESPONSE])
+            asked = [e for e in events if e.type == FORWARDER_QUERY]
+            assert {e.server[1] for e in asked} == {mute.getsockname()[1], port} and all(e.query for e in asked)
+
+
 def test_several_taps_without_messages(tmp_path):
     sock = tmp_path / "tap.sock"
     with listener(sock) as l, listener(None) as t:

@@ -81,6 +81,11 @@ static void drop(struct leg *leg)
 {
 	if (!leg)
 		return;
+	if (leg->out) {                 /* it was asked, though nobody waits any longer; whose socket that is may be gone */
+		struct fl_query *q = leg->trip->q;
+		leg->ask.fd = -1;
+		fl_forward_tap(leg->server, q, &leg->ask, fl_loop_now(q->shard->loop) - leg->asked_ns, NULL, 0);
+	}
 	fl_upstream_cancel(&leg->ask);
 	leg->out = leg->back = false;
 }
