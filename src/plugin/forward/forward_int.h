@@ -49,12 +49,7 @@ struct fwd_to { struct fl_target target; const char *path; struct fl_str *addr; 
 enum { FWD_TIMES = 64 };
 struct fwd_times { uint32_t us[FWD_TIMES]; unsigned n; uint32_t p95_us; };
 
-struct fwd_peer {
-	struct fl_upstream *up;
-	uint64_t wrong, stray;
-	struct fwd_times times;
-	unsigned late;                  /* questions in a row that another server answered while this one was still being waited for */
-};
+struct fwd_peer { struct fl_upstream *up; uint64_t wrong, stray; struct fwd_times times; };
 struct fwd_view { struct fwd_set *set; unsigned trips; bool old; struct fwd_peer peer[]; };
 
 /* A question that is out so often for one client comes back from where it was sent: a loop, which would go on until memory is out. */
@@ -124,6 +119,10 @@ void fl_forward_health_free(struct fwd *f);             /* those that were made 
 void fl_forward_ill(struct fwd_server *v);              /* any thread: an exchange failed */
 bool fl_forward_down(const struct fwd_server *v);       /* any thread */
 bool fl_forward_suspect(const struct fwd_server *v);    /* any thread: failed, and no probe was answered since */
+/* Any thread: another server was quicker while this one was still waited for: slow at times, or dead? Its limit of time will not come. And:
+ * it answered. */
+void fl_forward_late(struct fwd_server *v);
+void fl_forward_heard(struct fwd_server *v);
 /* hedge.c */
 void fl_forward_took(struct fwd_times *t, uint64_t ns);
 uint64_t fl_forward_patience(const struct fwd_stanza *st, const struct fwd_times *t);   /* how long before another server is asked too */

@@ -7,10 +7,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { POOL = 1 << 20, SHORTEST_MS = 50, TEXT = 80 };
+enum { POOL = 1 << 20, SHORTEST_MS = 50, TEXT = 80, LATE_MAX = 3 };
 
 struct fwd_health {
 	uint32_t fails;                 /* probes that failed in a row; atomic */
+	uint32_t late;                  /* answers in a row that another server gave instead; atomic */
 	bool ill;                       /* a probe is wanted or running; atomic */
 	struct fl_io bell;              /* an eventfd: any thread rings it */
 	/* the main thread's */
@@ -39,6 +40,18 @@ void fl_forward_ill(struct fwd_server *v)
 		return;
 	if (write(h->bell.fd, &one, sizeof one) < 0)    /* full: rung already */
 		return;
+}
+
+void fl_forward_late(struct fwd_server *v)
+{
+	if (v->health && __atomic_add_fetch(&v->health->late, 1, __ATOMIC_RELAXED) >= LATE_MAX)
+		fl_forward_ill(v);
+}
+
+void fl_forward_heard(struct fwd_server *v)
+{
+	if (v->health && __atomic_load_n(&v->health->late, __ATOMIC_RELAXED))
+		__atomic_store_n(&v->health->late, 0, __ATOMIC_RELAXED);
 }
 
 bool fl_forward_down(const struct fwd_server *v)

@@ -7,8 +7,7 @@
 
 /* A client's resolver waits 5 s; CoreDNS would try until 6 s with two upstreams (plugin/forward/forward.go). */
 #define BUDGET_NS (4500 * FL_MS)
-enum { EDE_OTHER = 0, EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24, KEEPALIVE = 11,
-       LATE_MAX = 3 };
+enum { EDE_OTHER = 0, EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23, WHY_MAX = 300, ATTEMPTS_MAX = 100, RCODES = 24, KEEPALIVE = 11 };
 
 /* A question that is out, or came back. */
 struct leg {
@@ -172,7 +171,7 @@ static void back(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 	fl_forward_tap(leg->server, q, a, took, ret ? NULL : msg, n);
 	if (!leg->ret) {
 		fl_forward_took(&leg->peer->times, took);
-		leg->peer->late = 0;
+		fl_forward_heard(leg->server);
 	}
 	if (!leg->ret && leg->m.rcode < RCODES)
 		fl_grid_observe(leg->server->took, q->shard->id, leg->m.rcode, (double)took / 1e9);
@@ -428,8 +427,8 @@ static enum judged take(struct trip *t, struct leg *leg)
 	t->asked = leg->server->to;
 	if (leg == t->hedge)
 		fl_grid_add(leg->server->won, t->q->shard->id, 0, 1);
-	if (leg == t->hedge && t->leg.out && ++t->leg.peer->late >= LATE_MAX)  /* slow at times, or dead? Its limit of time will not be waited for */
-		fl_forward_ill(t->leg.server);
+	if (leg == t->hedge && t->leg.out)
+		fl_forward_late(t->leg.server);
 	return passes_on(t) ? PASS : RELAY;
 }
 
