@@ -79,7 +79,7 @@ struct fl_gen {
 	struct fl_watching *watching;
 	struct fl_everywhere *everywhere; unsigned neverywhere;
 	struct fl_kept_ref *kept;
-	bool running;
+	bool running, serving;
 };
 
 struct fl_setup {

@@ -177,10 +177,11 @@ static void swapped(void *arg)
 	free(e);
 	if (--l->out)
 		return;
-	struct fl_gen *old = s->gen;
-	s->gen = l->gen;
-	remember_keys(s, l->gen);
+	struct fl_gen *old = s->gen, *g = l->gen;
+	s->gen = g;
+	remember_keys(s, g);
 	finish(l, true);
+	g->serving = true;
 	retire(s, old);
 }
 

@@ -243,6 +243,8 @@ void fl_kept_release(struct fl_gen *g)
 	}
 }
 
+const bool *fl_setup_serving(struct fl_setup *s) { return &s->gen->serving; }
+
 int fl_setup_everywhere(struct fl_setup *s, const struct fl_plugin *p, void *inst, const char *before)
 {
 	for (struct fl_everywhere *w = s->gen->everywhere; w; w = w->next)

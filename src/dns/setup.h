@@ -47,6 +47,9 @@ int fl_setup_once(struct fl_setup *s);
 
 /* ---- the block and the process ---- */
 
+/* Whether the generation serves: all shards have it, and the process has given away what it needs no longer. Main thread. */
+const bool *fl_setup_serving(struct fl_setup *s);
+
 /* What directives without a place in the chain say about their block. */
 struct fl_block_conf {
 	struct fl_str *bind; unsigned nbind;            /* addresses; none: all */

@@ -16,7 +16,7 @@ struct ready {
 	struct fl_http_face *face;
 	struct asked *asked;
 	bool continuously;
-	bool bound;                     /* sockets are there: who asks now is answered; set by the shards */
+	const bool *serving;
 	struct ready *next;             /* of all, the oldest first */
 };
 
@@ -48,7 +48,8 @@ static int setup(struct fl_setup *s, void **inst)
 	int ret = fl_setup_once(s);
 	if (ret || !r)
 		return ret ? ret : fl_setup_error(s, "out of memory");
-	*r = (struct ready){ .addr = FL_STR(":8181"), .loop = fl_setup_loop(s), .arena = fl_setup_arena(s) };
+	*r = (struct ready){ .addr = FL_STR(":8181"), .loop = fl_setup_loop(s), .arena = fl_setup_arena(s),
+			     .serving = fl_setup_serving(s) };
 	*inst = r;
 	fl_disp_next(d);
 	unsigned n = fl_disp_args(d, &arg);
@@ -113,14 +114,6 @@ static void not_ready(char *to, size_t cap)
 	}
 }
 
-static bool bound(void)
-{
-	for (const struct ready *r = all; r && r->arena == all->arena; r = r->next)
-		if (!__atomic_load_n(&r->bound, __ATOMIC_RELAXED))
-			return false;
-	return true;
-}
-
 static void answer(void *arg, const struct fl_http_request *rq, struct fl_http_response *rs)
 {
 	char names[512];
@@ -131,8 +124,8 @@ static void answer(void *arg, const struct fl_http_request *rq, struct fl_http_r
 		return;
 	}
 	not_ready(names, sizeof names);
-	if (!names[0] && !bound()) {
-		fl_http_reply(rs, 503, "Not listening yet");
+	if (!names[0] && !*all->serving) {      /* the first configuration waits for its plugins before it listens */
+		fl_http_reply(rs, 503, "Not serving yet");
 		return;
 	}
 	if (names[0])
@@ -152,15 +145,6 @@ static int start(void *inst, struct fl_err *e)
 	leaving = false;
 	if (fl_http_listen(r->loop, r->addr, "/ready", answer, r, &r->face, &why))
 		fl_log(FL_ERROR, "plugin/ready", "Failed to start ready handler: %s", why.msg);      /* as CoreDNS, not fatal; but said */
-	return 0;
-}
-
-/* The first configuration waits for its plugins before it listens; a pod must not look ready between the two. */
-static int shard_start(void *inst, struct fl_shard *sh, void **local)
-{
-	struct ready *r = inst;
-	(void)sh, (void)local;
-	__atomic_store_n(&r->bound, true, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -188,5 +172,4 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(ready, .opts = opts, .setup = setup, .link = link, .start = start, .stop = stop, .leave = leave,
-	  .shard_start = shard_start);
+FL_PLUGIN(ready, .opts = opts, .setup = setup, .link = link, .start = start, .stop = stop, .leave = leave);

@@ -55,7 +55,7 @@ def test_follows(api):
 
 
 def test_ready_means_answers(api):
-    """Who hears 200 of /ready gets an answer at once: the server listens, and does not only know enough to."""
+    """Who hears 200 of /ready gets an answer at once, from a process that is confined: it serves, and does not only know enough to."""
     for _ in range(8):
         admin = free_port()
         with serve(api, f"ready 127.0.0.1:{admin}", wait=False) as s, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dns_:
@@ -70,6 +70,8 @@ def test_ready_means_answers(api):
                         said = c.recv(4096)
                 except ConnectionError:
                     pass
+            status = open(f"/proc/{s.process.pid}/status").read()
+            assert sanitized() or "\nSeccomp:\t2\n" in status, status
             dns_.send(dns.message.make_query("a.d.svc.cluster.local.", "A").to_wire())
             assert dns.message.from_wire(dns_.recv(4096)).answer
 
