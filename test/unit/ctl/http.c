@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/metric.h"
+#include "ctl/guard.h"
 #include "ctl/http.h"
 #include "ctl/process.h"
 
@@ -489,12 +490,55 @@ static void test_metrics(void **state)
 	clean = true;
 }
 
+/* A password is looked at as the server ends, for a client that waits, and for one that left; the next server looks at passwords again. */
+static void test_password_at_the_end(void **state)
+{
+	(void)state;
+	static const char text[] = "basic_auth_users: {al: $2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi}\n";
+	char path[] = "/tmp/fl-http-XXXXXX", asks[128];
+	struct fl_err e = { "" };
+	bool closed = false;
+	int file = mkstemp(path);
+	assert_int_equal(write(file, text, sizeof text - 1), sizeof text - 1);
+	close(file);
+	for (int round = 0; round < 3; round++) {
+		struct fl_http_face *f = NULL;
+		struct fl_guard *g = fl_guard_create(loop, path, &e);
+		assert_non_null(g);
+		assert_int_equal(fl_http_listen_guarded(loop, FL_STR("127.0.0.1:0"), "/", ok, "OK", g, &f, &e), 0);
+		int fd = dial(fl_http_port(f));
+		snprintf(asks, sizeof asks, "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YWw6MDA%dMA==\r\n\r\n", round);
+		say(fd, asks);
+		hear(fd, &closed);
+		for (int i = 0; round == 2 && i < 10000 && !*got; i++) {
+			usleep(1000);
+			hear(fd, &closed);
+		}
+		assert_true(round < 2 || strstr(got, "401 Unauthorized"));
+		if (round == 1) {
+			close(fd);
+			fl_loop_run_until_idle(loop);
+		}
+		fl_http_close(f);
+		fl_guard_destroy(g);
+		fl_loop_run_until_idle(loop);
+		fl_http_finish(loop);
+		fl_loop_destroy(loop);
+		loop = fl_loop_create();
+		if (round != 1)
+			close(fd);
+	}
+	unlink(path);
+	clean = true;
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_answers), TEST(test_bytewise), TEST(test_large), TEST(test_timeouts), TEST(test_big),
 		TEST(test_evict), TEST(test_reload), TEST(test_close), TEST(test_addresses), TEST(test_metrics),
+		TEST(test_password_at_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
