@@ -143,7 +143,15 @@ static void gone(struct fl_up_sock *s, unsigned at, unsigned k)
 	}
 }
 
-/* A kernel before 4.18, a device that leaves checksums to it, a path whose packets are very small. */
+/* Without UDP_SEGMENT (before Linux 4.18) a message of many questions would be one datagram, and nobody would say so. */
+static bool knows_bursts(int fd)
+{
+	int size;
+	socklen_t n = sizeof size;
+	return !getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, &n);
+}
+
+/* A device that leaves checksums to the kernel, or IPsec; a path whose packets are very small. */
 static bool is_of_bursts(int e) { return e == EINVAL || e == EIO || e == EOPNOTSUPP || e == ENOPROTOOPT || e == EMSGSIZE; }
 
 /* The end of the loop's turn. */
@@ -193,6 +201,7 @@ static int open_one(struct fl_up_sock *s)
 	int ret = fl_up_open(s, SOCK_DGRAM);
 	if (ret)
 		return ret;
+	u->singly = u->singly || !knows_bursts(s->io.fd);
 	s->io.fn = ready;
 	s->later.fn = flush;
 	ret = fl_loop_add_polled(l, &s->io, POLLED);

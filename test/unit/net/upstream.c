@@ -19,12 +19,14 @@ static struct asked *ask;
 static unsigned calls, most, failing;   /* of sendmmsg(); so many messages it takes at a time; the call that says EAGAIN */
 static unsigned messages, bursts;       /* that it was given and took; of several questions */
 static int no_bursts;                   /* what it says to those; 0: takes them */
+static bool old_kernel;                 /* before 4.18 */
 
 static int set_up(void **state)
 {
 	(void)state;
 	calls = most = failing = messages = bursts = 0;
 	no_bursts = 0;
+	old_kernel = false;
 	fl_clock_virtual(1000 * FL_SEC);
 	loop = fl_loop_create();
 	port = bound_pair(&udp, &tcp, SOCK_NONBLOCK);
@@ -259,12 +261,23 @@ int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
 	}
 	for (unsigned i = 1; no_bursts && i < n; i++)
 		n = m[i].msg_hdr.msg_iovlen > 1 ? i : n;
+	for (unsigned i = 0; old_kernel && i < n; i++)          /* it passes over what it does not know */
+		m[i].msg_hdr.msg_controllen = 0;
 	int sent = (int)syscall(SYS_sendmmsg, fd, m, most && most < n ? most : n, flags);
 	for (int i = 0; i < sent; i++) {
 		messages++;
 		bursts += m[i].msg_hdr.msg_iovlen > 1;
 	}
 	return sent;
+}
+
+int getsockopt(int fd, int level, int name, void *to, socklen_t *n)
+{
+	if (old_kernel && level == IPPROTO_UDP && name == UDP_SEGMENT) {
+		errno = ENOPROTOOPT;
+		return -1;
+	}
+	return (int)syscall(SYS_getsockopt, fd, level, name, to, n);
 }
 
 static void cancels_next(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
@@ -288,6 +301,21 @@ static void without_bursts(void)
 	}
 	assert_int_equal(messages, 2);
 	assert_int_equal(bursts, 0);
+}
+
+/* A kernel that does not know of them would send them as one datagram, and say nothing. */
+static void test_old_kernel(void **state)
+{
+	(void)state;
+	uint8_t m[FRAME];
+	struct sockaddr_in from;
+	old_kernel = true;
+	start(0, false);
+	start(1, false);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(take(m, &from), ask[i].a.len);
+		fl_upstream_cancel(&ask[i].a);
+	}
 }
 
 static bool kernel_bursts(void)
@@ -743,7 +771,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(test_udp), T(test_wrong), T(test_timeout), T(test_refused), T(test_renewal), T(test_many), T(test_batch),
-		T(test_batch_cancel), T(test_batch_error), T(test_batch_full), T(test_burst), T(test_burst_refused), T(test_replies), T(test_tcp),
+		T(test_batch_cancel), T(test_batch_error), T(test_batch_full), T(test_burst), T(test_burst_refused), T(test_old_kernel), T(test_replies), T(test_tcp),
 		T(test_pipeline), T(test_closed), T(test_given_up), T(test_big),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
