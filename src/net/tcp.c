@@ -96,6 +96,7 @@ static void linger(struct fl_conn *c)
 {
 	c->lingers = false;
 	c->lingering = true;
+	fl_later_clear(c->tcp->loop, &c->later);
 	if (c->tls)
 		fl_tcp_unseal(c, true);
 	if (!fl_tcp_drain(c))
@@ -118,7 +119,7 @@ static bool lingered(struct fl_conn *c)
 
 static void settle(struct fl_conn *c)
 {
-	bool over = c->open && ending(c) && !c->holds && !fl_conn_unsent(c) && !c->busy;
+	bool over = c->open && !c->lingering && ending(c) && !c->holds && !fl_conn_unsent(c) && !c->busy;
 	if (over && c->lingers)
 		linger(c);
 	else if (over)

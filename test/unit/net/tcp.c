@@ -261,6 +261,31 @@ static void test_no_descriptors(void **state)
 	fl_loop_run_until_idle(loop);
 }
 
+/* What is long leaves before its turn of the loop ends; the end of the turn leaves it at that, and its peer may go on for a while. */
+static void test_linger(void **state)
+{
+	(void)state;
+	static uint8_t big[60000];
+	int fd = client(1);
+	assert_int_equal(write(fd, "\0\1x", 3), 3);
+	fl_loop_run_until_idle(loop);
+	struct fl_conn *c = last;
+	fl_conn_hold(c);
+	fl_conn_send(c, big, sizeof big);
+	fl_conn_send(c, big, sizeof big);
+	assert_int_equal(fl_conn_unsent(c), 0);
+	fl_conn_linger(c);
+	fl_conn_put(c);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(closed, 0);
+	assert_int_equal(write(fd, "\0\1x", 3), 3);
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(closed, 0);
+	close(fd);                              /* what it did not read resets it */
+	fl_loop_run_until_idle(loop);
+	assert_int_equal(closed, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +296,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_segment, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_half_closed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_descriptors, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_linger, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
