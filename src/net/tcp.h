@@ -78,9 +78,9 @@ int fl_tcp_listen(struct fl_tcp *t, struct fl_tcp_listener *li, int fd);        
 /* No new ones. Those that idle are closed, the others when what is in work has been answered. */
 void fl_tcp_unlisten(struct fl_tcp_listener *li);
 
-/* Sends one message: what the socket does not take at once is queued. Harmless on a closed connection. */
+/* Sends one message: it is queued, and leaves where the event ends, or outside of one the turn of the loop. Harmless on a closed connection. */
 void fl_conn_send(struct fl_conn *c, const uint8_t *bytes, size_t n);
-/* Writes bytes as they are: of a raw connection. They gather until the event ends. */
+/* Writes bytes as they are: of a raw connection. They leave as messages do. */
 void fl_conn_write(struct fl_conn *c, const void *bytes, size_t n);
 void fl_conn_end(struct fl_conn *c);            /* nothing is read any more, it closes when nothing is in work or unsent */
 /* The same; but what its peer may still be sending is thrown away for a second, else the kernel's reset would overtake the answer. */
