@@ -34,8 +34,8 @@ static struct fl_io bell = { .fd = -1 };        /* the worker rings it; the rest
 static struct fl_loop *loop;
 static pthread_t worker;
 static unsigned waiting;
-static struct { uint8_t key[DIGEST]; bool ok; } known[FL_BASIC_KNOWN];
-static unsigned nknown, next_known;
+/* Wrong ones, right ones: who guesses does not push out who knows. */
+static struct known { uint8_t key[FL_BASIC_KNOWN][DIGEST]; unsigned n, next; } known[2];
 
 static void job_free(struct fl_basic_job *j)
 {
@@ -90,6 +90,21 @@ static void *work(void *arg)
 	return NULL;
 }
 
+static void remember(struct known *k, const uint8_t key[DIGEST])
+{
+	memcpy(k->key[k->next], key, DIGEST);
+	k->next = (k->next + 1) % FL_BASIC_KNOWN;
+	k->n += k->n < FL_BASIC_KNOWN;
+}
+
+static bool remembered(const struct known *k, const uint8_t key[DIGEST])
+{
+	for (unsigned i = 0; i < k->n; i++)
+		if (!memcmp(k->key[i], key, DIGEST))
+			return true;
+	return false;
+}
+
 static void on_ready(struct fl_io *io, uint32_t events)
 {
 	eventfd_t count;
@@ -101,10 +116,7 @@ static void on_ready(struct fl_io *io, uint32_t events)
 	pthread_mutex_unlock(&lock);
 	for (; j; j = next) {
 		next = j->next;
-		memcpy(known[next_known].key, j->key, DIGEST);
-		known[next_known].ok = j->ok;
-		next_known = (next_known + 1) % FL_BASIC_KNOWN;
-		nknown += nknown < FL_BASIC_KNOWN;
+		remember(&known[j->ok && j->known], j->key);
 		waiting--;
 		if (j->done)
 			j->done(j->arg, j->ok && j->known);
@@ -155,7 +167,7 @@ void fl_basic_finish(void)
 	todo_end = &todo;
 	stopping = false;
 	loop = NULL;
-	waiting = nknown = next_known = 0;
+	waiting = known[0].n = known[0].next = known[1].n = known[1].next = 0;
 }
 
 /* ---- questions ---- */
@@ -182,12 +194,13 @@ static bool credentials(struct fl_str field, char room[CREDENTIALS], const char 
 	return ok;
 }
 
-static bool key_of(uint8_t key[DIGEST], const char *user, const char *hash, const char *password)
+static bool key_of(uint8_t key[DIGEST], const char *user, bool is_known, const char *hash, const char *password)
 {
 	gnutls_hash_hd_t h;
 	if (gnutls_hash_init(&h, GNUTLS_DIG_SHA256) < 0)
 		return false;
 	gnutls_hash(h, user, strlen(user) + 1);
+	gnutls_hash(h, &is_known, sizeof is_known);     /* somebody's hash may be the stand-in's */
 	gnutls_hash(h, hash, strlen(hash) + 1);
 	gnutls_hash(h, password, strlen(password) + 1);
 	gnutls_hash_deinit(h, key);
@@ -223,10 +236,11 @@ int fl_basic_ask(struct fl_loop *l, const struct fl_webconf_map *users, struct f
 			hash = users->at[i].value;
 	bool is_known = hash;
 	hash = hash ? hash : nobody;
-	int ret = key_of(key, user, hash, password) ? -EINPROGRESS : -EBUSY;
-	for (unsigned i = 0; i < nknown && ret == -EINPROGRESS; i++)
-		if (!memcmp(known[i].key, key, DIGEST))
-			ret = known[i].ok && is_known;  /* somebody's hash may be the stand-in's */
+	int ret = key_of(key, user, is_known, hash, password) ? -EINPROGRESS : -EBUSY;
+	if (ret == -EINPROGRESS && remembered(&known[true], key))
+		ret = 1;
+	else if (ret == -EINPROGRESS && remembered(&known[false], key))
+		ret = 0;
 	if (ret == -EINPROGRESS) {
 		struct fl_basic_job *j = fl_xalloc(sizeof *j);
 		*j = (struct fl_basic_job){ .done = done, .arg = arg, .hash = fl_xstrndup(hash, strlen(hash)),

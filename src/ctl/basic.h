@@ -1,5 +1,5 @@
 /* basic: users and passwords (RFC 7617) against bcrypt hashes. One hash takes tens of milliseconds and more, by its cost: they run on a thread
- * of their own, one after the other, and what was found out is remembered (100 answers, right or wrong, as digests). Main thread; one loop. */
+ * of their own, one after the other, and what was found out is remembered (as digests, 100 right ones and 100 wrong ones). Main thread; one loop. */
 #pragma once
 #include "ctl/webconf.h"
 #include "net/loop.h"

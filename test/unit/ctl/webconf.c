@@ -283,10 +283,20 @@ static void test_passwords(void **state)
 	for (size_t i = 0; i < FL_COUNT(rows); i++)
 		if (ask(l, &c, rows[i].field, rows[i].at_once) != rows[i].known)
 			fail_msg("%s", rows[i].field);
+	/* The stand-in's password is remembered as wrong. Who guesses does not push out who knows. */
+	assert_int_equal(ask(l, &c, "Basic enh4OmZha2VwYXNzd29yZA==", false), 0);
+	assert_int_equal(ask(l, &c, "Basic enh4OmZha2VwYXNzd29yZA==", true), 0);
+	for (int i = 0; i < FL_BASIC_KNOWN + 1; i++) {
+		char field[40];
+		snprintf(field, sizeof field, "Basic Ym86%03dY", 100 + i);
+		assert_int_equal(ask(l, &c, field, false), 0);
+	}
+	assert_int_equal(ask(l, &c, "Basic YWw6ZmFrZXBhc3N3b3Jk", true), 1);
 	/* Off the list: not even with what was found out before. */
 	c.users.n = 0;
-	assert_int_equal(ask(l, &c, "Basic YWw6ZmFrZXBhc3N3b3Jk", true), 0);
+	assert_int_equal(ask(l, &c, "Basic YWw6ZmFrZXBhc3N3b3Jk", false), 0);
 	c.users.n = 2;
+	assert_int_equal(ask(l, &c, "Basic YWw6ZmFrZXBhc3N3b3Jk", true), 1);
 	/* Who hung up is not told; too many are turned away. */
 	said = -1;
 	for (int i = 0; i < FL_BASIC_WAITING; i++) {
