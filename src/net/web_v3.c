@@ -196,7 +196,7 @@ static int open_ours(struct fl_quic_conn *c, struct talk *t)
 		int ret = ngtcp2_conn_open_uni_stream(c->ng, &id[i], NULL);
 		t->ours[i] = ret ? NULL : fl_quic_stream_new(c, id[i]);
 		if (!t->ours[i])
-			return ret ? -EPROTO : -ENOMEM;         /* EPROTO: the client allows less than three */
+			return ret == NGTCP2_ERR_STREAM_ID_BLOCKED ? -EPROTO : -ENOMEM; /* EPROTO: the client allows less than three */
 		if (ngtcp2_conn_set_stream_user_data(c->ng, id[i], t->ours[i]))
 			return -ENOMEM;
 	}
@@ -217,7 +217,12 @@ static void open_talk(struct fl_quic_conn *c)
 		nghttp3_settings_default(&settings);
 		settings.max_field_section_size = FL_WEB_HEAD;
 		settings.qpack_max_dtable_capacity = settings.qpack_encoder_max_dtable_capacity = settings.qpack_blocked_streams = 0;
-		ret = nghttp3_conn_server_new(&t->h3, &cb, &settings, &t->mem, c) ? -ENOMEM : open_ours(c, t);
+		if (nghttp3_conn_server_new(&t->h3, &cb, &settings, &t->mem, c)) {
+			c->speaker = NULL;      /* streams that come along with the handshake look for it */
+			give_back(c, t);
+		} else {
+			ret = open_ours(c, t);
+		}
 	}
 	if (ret)
 		fl_quic_conn_close(c, true, ret == -EPROTO ? FL_DOQ_PROTOCOL_ERROR : FL_DOQ_EXCESSIVE_LOAD, "");

@@ -354,6 +354,52 @@ static void test_client_budget(void **state)
 	assert_int_equal(quic->budget.used, 0);
 }
 
+/* No memory is left for HTTP/3 when the handshake is done; what comes along with that has nobody to read it. */
+static size_t spare;
+
+static void poor_ready(struct fl_io *x, uint32_t events)
+{
+	for (unsigned i = 0; i < FL_QUIC_CLIENTS; i++)
+		if (quic->clients[i].conns)
+			quic->clients[i].mem.limit = quic->clients[i].mem.used + spare;
+	server_ready(x, events);
+}
+
+static void poor(ngtcp2_transport_params *p)
+{
+	(void)p;
+	server_io.fn = poor_ready;
+}
+
+static void hasty_open(struct fl_quic_conn *x)
+{
+	int64_t id = -1;
+	if (ngtcp2_conn_open_uni_stream(x->ng, &id, NULL))
+		return;
+	ngtcp2_conn_set_stream_user_data(x->ng, id, fl_quic_stream_new(x, id));
+	fl_quic_shutdown_write(x->ng, id, NGHTTP3_H3_NO_ERROR);
+}
+
+static void test_poor(void **state)
+{
+	static struct fl_quic_proto hasty;
+	unsigned opened = 0, refused = 0;
+	hasty = client_h3;
+	hasty.open = hasty_open;
+	adjust = poor;
+	may_fail = true;
+	for (spare = 4000; spare < 120000; spare += 500) {
+		tear_down(state);
+		proto = &hasty;
+		set_up(state);
+		opened += c.state == FL_QUIC_OPEN;
+		refused += c.state == FL_QUIC_OVER && c.app;
+		if (c.app)
+			assert_int_equal(c.code, NGHTTP3_H3_EXCESSIVE_LOAD);
+	}
+	assert_true(opened && refused);
+}
+
 static void test_hoard(void **state)
 {
 	static uint8_t body[60000];
@@ -727,7 +773,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_get), T(test_bodies), T(test_long_target), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
 		T(test_rapid_parts), T(test_some_resets), T(test_unread), W(test_answer_not_taken, open_small), T(test_slow_requests),
-		T(test_client_budget), T(test_hoard), T(test_leaves), T(test_unknown_streams), W(test_chatter, open_bare), T(test_chatter_and_requests),
+		T(test_client_budget), T(test_poor), T(test_hoard), T(test_leaves), T(test_unknown_streams), W(test_chatter, open_bare), T(test_chatter_and_requests),
 		W(test_few_streams, open_few), W(test_wrong, open_bare), T(test_twice), T(test_control_is_reset), T(test_control_is_not_wanted), T(test_malformed), T(test_malformed_for_ever),
 		T(test_priorities), W(test_cut_priorities, open_bare), T(test_wrong_protocol), T(test_goaway), T(test_idle), T(test_gone), T(test_random),
 	};
