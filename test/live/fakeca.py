@@ -49,6 +49,7 @@ class FakeCA:
         self.retry_after = None
         self.no_nonce = False           # answers carry none: newNonce must be asked
         self.wrong_txt = False          # finds the record wanting, whatever it says
+        self.fresh_tokens = False       # another one each time that an authorization is looked at
         self.garbage = {}               # resource -> bytes instead of JSON
         self.want_port = port
 
@@ -262,6 +263,8 @@ class FakeCA:
             a["polls"] -= 1
             if a["polls"] < 0:
                 self.decide(n)
+        if self.fresh_tokens:
+            a["token"] = b64(secrets.token_bytes(24))
         challenge = {"type": "dns-01", "url": f"{self.base}/challenge/{n}", "token": a["token"], "status": a["challenge"]}
         if a.get("error"):
             challenge["error"] = a["error"]

@@ -171,6 +171,18 @@ def test_invalid_challenge():
             assert not s.txt("_acme-challenge.dns.example.test").answer
 
 
+def test_token_changes():
+    """The record follows, and none is left behind."""
+    with FakeCA() as ca:
+        ca.polls, ca.fresh_tokens = 2, True
+        with Acme(ca) as s:
+            s.wait_log("ACME: ", count=1)
+            wait(lambda: not s.txt("_acme-challenge.dns.example.test").answer)
+            assert "ACME: certificate for" in s.log()
+        (_, got, want, _), = ca.txt_seen
+        assert got == [want]
+
+
 def test_polls_obey_retry_after():
     with FakeCA() as ca:
         ca.polls, ca.retry_after = 2, 1
@@ -423,7 +435,7 @@ def test_coredns_finds_ours_and_we_its():
 
 @pytest.mark.skipif(not PEBBLE, reason="pebble, the ACME server of Let's Encrypt for tests, is not installed")
 def test_pebble(tmp_path):
-    """A CA that is not ours, which refuses one nonce in five."""
+    """A CA that is not ours, which refuses one nonce in twenty (four in a row end an attempt)."""
     ports = [free_port(), free_port()]
     authority = Authority()
     put(tmp_path, "ca", *authority.issue("localhost"))
@@ -435,7 +447,7 @@ def test_pebble(tmp_path):
         s = Acme(unused, url=f"https://localhost:{ports[0]}/dir", names="dns.example.test *.example.test")
     s.text = s.text.replace("acme NAMES", "acme dns.example.test *.example.test")
     (s.dir / "root.pem").write_bytes(authority.pem())
-    env = {**os.environ, "PEBBLE_WFE_NONCEREJECT": "20", "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
+    env = {**os.environ, "PEBBLE_WFE_NONCEREJECT": "5", "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
     with open(tmp_path / "log", "wb") as log:
         peer = subprocess.Popen([PEBBLE, "-config", "config.json", "-strict", "-dnsserver", f"127.0.0.1:{s.port}"], cwd=tmp_path, env=env, stdout=log,
                                 stderr=subprocess.STDOUT)

@@ -39,7 +39,7 @@ struct fl_acme_agent {
 	struct fl_acme_flow flow;
 	struct fl_acme_caller caller;
 	bool kid_of_before;             /* the account was not made just now */
-	bool shown;
+	char shown[FL_ACME_HASH];       /* "": no record is answered */
 };
 
 static char *copy(const char *s) { return s ? fl_xstrndup(s, strlen(s)) : NULL; }
@@ -219,12 +219,22 @@ static void account_save(struct fl_acme_agent *a)
 static void next(struct fl_acme_agent *a);
 static void act(struct fl_acme_agent *a, enum fl_acme_do d);
 
+/* Of the busy site txt is answered, and nothing else. "": nothing. */
+static void show(struct fl_acme_agent *a, const char *txt)
+{
+	if (!strcmp(a->shown, txt))
+		return;
+	if (*a->shown)
+		fl_acme_hide(a->busy->name, a->shown);
+	if (*txt)
+		fl_acme_show(a->busy->name, txt);
+	stpcpy(a->shown, txt);
+}
+
 /* The site is no longer busy; the caller has said when it comes again. */
 static void leave(struct fl_acme_agent *a)
 {
-	if (a->shown)
-		fl_acme_hide(a->busy->name, a->flow.txt);
-	a->shown = false;
+	show(a, "");
 	a->busy = NULL;
 	fl_acme_flow_finish(&a->flow);
 	fl_acme_key_destroy(a->new_key);
@@ -311,10 +321,7 @@ static void on_answer(void *arg, const struct fl_acme_answer *answer, const char
 
 static void act(struct fl_acme_agent *a, enum fl_acme_do d)
 {
-	if (a->flow.show && !a->shown) {
-		a->shown = true;
-		fl_acme_show(a->busy->name, a->flow.txt);
-	}
+	show(a, a->flow.show ? a->flow.txt : "");
 	if (d == FL_ACME_ASK) {
 		fl_timer_set(a->loop, &a->timer, fl_loop_now(a->loop) + a->flow.wait_ms * FL_MS);
 	} else if (d == FL_ACME_DONE) {
@@ -417,8 +424,7 @@ void fl_acme_agent_destroy(struct fl_acme_agent *a)
 		return;
 	fl_timer_clear(a->loop, &a->timer);
 	fl_acme_caller_finish(&a->caller);
-	if (a->shown)
-		fl_acme_hide(a->busy->name, a->flow.txt);
+	show(a, "");
 	fl_acme_flow_finish(&a->flow);
 	fl_acme_key_destroy(a->new_key);
 	fl_acme_key_destroy(a->account);

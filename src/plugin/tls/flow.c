@@ -241,8 +241,12 @@ static enum fl_acme_do authz(struct fl_acme_flow *f, const cJSON *o, int retry_a
 	const char *status = string(o, "status");
 	const cJSON *c = dns01(o);
 	const char *cs = string(c, "status"), *token = string(c, "token");
-	if (!strcmp(status, "valid"))
-		return ++f->at < f->nauthz ? go(f, AUTHZ) : go(f, READY);
+	if (!strcmp(status, "valid")) {
+		if (++f->at == f->nauthz)
+			return go(f, READY);
+		f->show = false;
+		return go(f, AUTHZ);
+	}
 	const cJSON *error = cJSON_GetObjectItemCaseSensitive(c, "error");
 	if (cJSON_IsObject(error) && (!strcmp(cs, "invalid") || !strcmp(status, "invalid")))
 		return refused(f, error, 0);

@@ -31,7 +31,7 @@ struct fl_acme_flow {
 	const char *url;
 	char *post;                     /* NULL: a GET */
 	unsigned wait_ms;               /* before that */
-	bool show;                      /* txt must be answered, from before the question that goes out now until the end */
+	bool show;                      /* txt, this one alone, must be answered from before the question that goes out now on; else none */
 	char txt[FL_ACME_HASH];
 	/* the result */
 	char *chain;                    /* done: PEM, as it came; to be checked */

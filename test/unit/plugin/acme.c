@@ -418,6 +418,26 @@ static void test_invalid(void **state)
 	fl_acme_flow_finish(&f);
 }
 
+/* One after the other, each with its own record. */
+static void test_two_authorizations(void **state)
+{
+	(void)state;
+	struct fl_acme_flow f;
+	struct turn two = order, second = authz, done = challenge, valid = decided;
+	two.body = "{\"status\":\"pending\",\"authorizations\":[\"" U "/z/1\",\"" U "/z/2\"],\"finalize\":\"" U "/f/1\"}";
+	second.url = valid.url = U "/z/2";
+	second.body = "{\"status\":\"pending\",\"challenges\":[{\"type\":\"dns-01\",\"status\":\"pending\",\"url\":\"" U "/c/2\",\"token\":\"other\"}]}";
+	done.url = U "/c/2";
+	begin(&f, NULL);
+	assert_int_equal(PLAY(&f, &directory, &nonce, &account, &two, &authz, &challenge, &decided), FL_ACME_ASK);
+	assert_false(f.show);
+	fl_acme_flow_finish(&f);
+	begin(&f, NULL);
+	assert_int_equal(PLAY(&f, &directory, &nonce, &account, &two, &authz, &challenge, &decided, &second, &done, &valid, &ready, &finalize,
+			      &cert), FL_ACME_DONE);
+	fl_acme_flow_finish(&f);
+}
+
 /* Undecided: asked again, later and later, as the CA says when it says, and not for ever. */
 static void test_polling(void **state)
 {
@@ -549,7 +569,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_thumbprint), cmocka_unit_test(test_jws), cmocka_unit_test(test_keys), cmocka_unit_test(test_csr),
 		cmocka_unit_test(test_chain), cmocka_unit_test(test_happy), cmocka_unit_test(test_bad_nonce), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_invalid), cmocka_unit_test(test_polling), cmocka_unit_test(test_when), cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_invalid), cmocka_unit_test(test_two_authorizations), cmocka_unit_test(test_polling), cmocka_unit_test(test_when), cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_files),
 	};
 	return cmocka_run_group_tests(tests, keys_up, keys_down);
