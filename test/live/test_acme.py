@@ -3,6 +3,8 @@ import json, os, shutil, socket, ssl, stat, subprocess, threading, time, urllib.
 import dns.flags, dns.message, dns.query, dns.rcode
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from coredns import COREDNS, needs_coredns
 from fakeca import FakeCA, Problem
 from proxy import Proxy
@@ -276,6 +278,23 @@ def test_account_forgotten():
         s.wait_log("does not know the account")
         s.wait_log("ACME: certificate for", count=2)
         assert len(ca.accounts) == 1
+
+
+def test_account_of_another_key():
+    """As two processes leave them that made one at the same time: the key is the last one's, the account the first one's."""
+    with FakeCA() as ca, Acme(ca) as s:
+        s.wait_log("ACME: certificate for")
+        s.process.terminate()
+        s.exit_code()
+        key = ec.generate_private_key(ec.SECP256R1())
+        path, = [p for p in s.files() if p.name == "hostmaster.key"]
+        path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        s.stored("crt").unlink()
+        s.start()
+        s.wait_log("ACME: certificate for")
+        assert "hostmaster.json: the account of another key" in s.log()
+        assert len(ca.accounts) == 2 and ca.malformed() == []
+        assert json.loads(path.with_suffix(".json").read_text())["location"] == list(ca.accounts)[1]
 
 
 def test_storage_not_writable():

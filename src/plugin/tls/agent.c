@@ -173,7 +173,7 @@ static int account_new(struct fl_acme_agent *a, struct fl_err *e)
 
 static int account_load(struct fl_acme_agent *a, struct fl_err *e)
 {
-	char *text = NULL;
+	char *text = NULL, print[FL_ACME_HASH];
 	struct fl_err why;
 	if (a->account)
 		return 0;
@@ -186,8 +186,11 @@ static int account_load(struct fl_acme_agent *a, struct fl_err *e)
 		return account_new(a, e);
 	ret = fl_acme_read(&a->storage, FL_ACME_ACCOUNT, NULL, &text, &why);
 	cJSON *o = ret ? NULL : cJSON_Parse(text);
-	const cJSON *where = cJSON_GetObjectItemCaseSensitive(o, "location");
-	if (cJSON_IsString(where) && *where->valuestring)
+	const cJSON *where = cJSON_GetObjectItemCaseSensitive(o, "location"), *whose = cJSON_GetObjectItemCaseSensitive(o, "thumbprint");
+	fl_acme_thumbprint(a->account, print);
+	if (cJSON_IsString(whose) && strcmp(whose->valuestring, print))         /* another process made one at the same time */
+		damaged(a, NULL, FL_ACME_ACCOUNT, "the account of another key");
+	else if (cJSON_IsString(where) && *where->valuestring)
 		a->kid = copy(where->valuestring);
 	else if (ret != -ENOENT)
 		damaged(a, NULL, FL_ACME_ACCOUNT, ret ? why.msg : "no account");
@@ -199,14 +202,16 @@ static int account_load(struct fl_acme_agent *a, struct fl_err *e)
 static void account_save(struct fl_acme_agent *a)
 {
 	struct fl_err e;
-	char mail[600];
+	char mail[600], print[FL_ACME_HASH];
 	cJSON *o = cJSON_CreateObject();
+	fl_acme_thumbprint(a->account, print);
 	cJSON_AddStringToObject(o, "status", "valid");
 	snprintf(mail, sizeof mail, "mailto:%s", a->o.email);
 	if (*a->o.email)
 		cJSON_AddItemToArray(cJSON_AddArrayToObject(o, "contact"), cJSON_CreateString(mail));
 	cJSON_AddTrueToObject(o, "termsOfServiceAgreed");
 	cJSON_AddStringToObject(o, "location", a->kid);
+	cJSON_AddStringToObject(o, "thumbprint", print);        /* ours, not certmagic's: whose account it is */
 	char *text = cJSON_Print(o);
 	if (fl_acme_write(&a->storage, FL_ACME_ACCOUNT, NULL, text, &e))
 		fl_log(FL_ERROR, "plugin/tls", "ACME: %s", e.msg);

@@ -130,10 +130,10 @@ static int folders(char *path)
 	return 0;
 }
 
-static int write_all(const char *path, const char *text)
+/* A new file, for nobody else to read; its name ends in XXXXXX, which are filled in. */
+static int write_all(char *path, const char *text)
 {
-	unlink(path);                           /* of a crash, with whatever mode */
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), ret = 0;
+	int fd = mkostemp(path, O_CLOEXEC), ret = 0;
 	if (fd < 0)
 		return -errno;
 	for (size_t left = strlen(text); left && !ret;) {
@@ -147,24 +147,26 @@ static int write_all(const char *path, const char *text)
 		ret = -errno;
 	if (close(fd) && !ret)
 		ret = -errno;
+	if (ret)
+		unlink(path);
 	return ret;
 }
 
 int fl_acme_write(const struct fl_acme_storage *s, enum fl_acme_file f, const char *name, const char *text, struct fl_err *e)
 {
 	char *path = fl_acme_path(s, f, name);
-	size_t n = strlen(path) + 5;
+	size_t n = strlen(path) + 8;
 	char *aside = fl_xalloc(n);
-	snprintf(aside, n, "%s.new", path);
+	snprintf(aside, n, "%s.XXXXXX", path);          /* another process may write the same file */
 	int ret = folders(path);
 	if (!ret)
 		ret = write_all(aside, text);
-	if (!ret && rename(aside, path))
+	if (!ret && rename(aside, path)) {
 		ret = -errno;
-	if (ret) {
-		fl_err_set(e, "writing %s: %s", path, strerror(-ret));
 		unlink(aside);
 	}
+	if (ret)
+		fl_err_set(e, "writing %s: %s", path, strerror(-ret));
 	free(aside);
 	free(path);
 	return ret;

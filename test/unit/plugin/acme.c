@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/mem.h"
 #include "plugin/tls/flow.h"
@@ -527,22 +528,55 @@ static void test_files(void **state)
 	assert_int_equal(fl_acme_read(&s, FL_ACME_CERT_KEY, "a.example", &text, &e), -ENOENT);
 	assert_int_equal(fl_acme_write(&s, FL_ACME_CERT_KEY, "a.example", "one", &e), 0);
 	char *path = fl_acme_path(&s, FL_ACME_CERT_KEY, "a.example");
-	snprintf(text_path, sizeof text_path, "%s.new", path);
-	write_file(text_path, "half of something much longer");         /* of a crash: overwritten */
 	assert_int_equal(fl_acme_write(&s, FL_ACME_CERT_KEY, "a.example", "two", &e), 0);
 	assert_int_equal(fl_acme_read(&s, FL_ACME_CERT_KEY, "a.example", &text, &e), 0);
 	assert_string_equal(text, "two");
 	free(text);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(access(text_path, F_OK), -1);
 	unlink(path);
 	mkdir(path, 0700);                      /* it cannot be written: named, and what was aside is gone */
 	assert_int_equal(fl_acme_write(&s, FL_ACME_CERT_KEY, "a.example", "three", &e), -EISDIR);
 	assert_non_null(strstr(e.msg, path));
-	assert_int_equal(access(text_path, F_OK), -1);
 	rmdir(path);
+	snprintf(text_path, sizeof text_path, "%.*s", (int)(strrchr(path, '/') - path), path);
+	assert_int_equal(rmdir(text_path), 0);
 	free(path);
+	char command[100];
+	snprintf(command, sizeof command, "rm -r %s", folder);
+	assert_int_equal(system(command), 0);
+}
+
+/* Two processes with one storage: each file is one of theirs, and whole. */
+static void test_two_writers(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/acme-XXXXXX", text[2][20000], *got;
+	assert_non_null(mkdtemp(folder));
+	struct fl_acme_storage s = { folder, "https://ca/d", "" };
+	struct fl_err e;
+	pid_t child[2];
+	for (int i = 0; i < 2; i++) {
+		memset(text[i], 'a' + i, sizeof text[i] - 1);
+		text[i][sizeof text[i] - 1] = 0;
+	}
+	assert_int_equal(fl_acme_write(&s, FL_ACME_ACCOUNT_KEY, NULL, text[0], &e), 0);
+	for (int i = 0; i < 2; i++)
+		if (!(child[i] = fork())) {
+			unsigned failed = 0;
+			for (int k = 0; k < 50; k++)
+				failed += fl_acme_write(&s, FL_ACME_ACCOUNT_KEY, NULL, text[i], &e) != 0;
+			_exit(failed != 0);
+		}
+	for (int k = 0; k < 200; k++) {
+		assert_int_equal(fl_acme_read(&s, FL_ACME_ACCOUNT_KEY, NULL, &got, &e), 0);
+		assert_true(!strcmp(got, text[0]) || !strcmp(got, text[1]));
+		free(got);
+	}
+	for (int i = 0, status; i < 2; i++) {
+		assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+		assert_int_equal(status, 0);
+	}
 	char command[100];
 	snprintf(command, sizeof command, "rm -r %s", folder);
 	assert_int_equal(system(command), 0);
@@ -570,7 +604,7 @@ int main(void)
 		cmocka_unit_test(test_thumbprint), cmocka_unit_test(test_jws), cmocka_unit_test(test_keys), cmocka_unit_test(test_csr),
 		cmocka_unit_test(test_chain), cmocka_unit_test(test_happy), cmocka_unit_test(test_bad_nonce), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_invalid), cmocka_unit_test(test_two_authorizations), cmocka_unit_test(test_polling), cmocka_unit_test(test_when), cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_files), cmocka_unit_test(test_two_writers),
 	};
 	return cmocka_run_group_tests(tests, keys_up, keys_down);
 }
