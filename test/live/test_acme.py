@@ -382,7 +382,7 @@ def resolver(port, answers, asked):
             if str(name) not in answers:
                 r.set_rcode(dns.rcode.NXDOMAIN)
             elif kind == 1:
-                r.answer.append(dns.rrset.from_text(name, 60, "IN", "A", answers[str(name)]))
+                r.answer += [dns.rrset.from_text(name, 60, "IN", "A", a) for a in answers[str(name)].split()]   # in this order
             sock.sendto(r.to_wire(), peer)
     threading.Thread(target=run, daemon=True).start()
     return sock
@@ -398,6 +398,10 @@ def test_resolver():
             answers["ca.nowhere.test."] = "127.0.0.1"
             s.wait_log("ACME: certificate for")
         assert ("ca.nowhere.test.", 1) in asked
+        answers["ca.nowhere.test."] = "127.0.0.2 127.0.0.1"     # the first is dead: the other one's turn
+        with Acme(ca, extra=f"resolver 127.0.0.1:{port}") as s:
+            s.wait_log("dial tcp 127.0.0.2:")
+            s.wait_log("ACME: certificate for")
         sock.close()
 
 

@@ -62,6 +62,7 @@ static void lost(struct fl_acme_caller *c, const char *why)
 {
 	char text[480];
 	snprintf(text, sizeof text, "%s \"%.200s\": %.240s", c->post ? "Post" : "Get", c->url, why);
+	c->turn++;
 	idle(c);
 	c->done(c->arg, NULL, text);
 }
@@ -187,7 +188,7 @@ static void found(void *arg, const struct fl_addr *a, unsigned n, const char *wh
 		return;
 	}
 	parse(&p, c->url);
-	host[fl_addr_text(host, a)] = 0;
+	host[fl_addr_text(host, &a[c->turn % n])] = 0;
 	open_client(c, &p, host);
 }
 

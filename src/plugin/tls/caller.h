@@ -20,6 +20,7 @@ struct fl_acme_caller {
 	struct fl_timer late;
 	const char *late_why; struct fl_err err;
 	struct fl_acme_lookup *lookup;
+	unsigned turn;                          /* which of the host's addresses that it found; the next one's when a request is lost */
 	struct fl_arena mem; struct fl_proxy proxy;     /* of the environment; read once for a client */
 	char *origin, *url, *post;              /* whom client talks to; what is asked now */
 	char *body; size_t nbody;
