@@ -26,4 +26,4 @@ struct fl_acme_agent;
 struct fl_acme_agent *fl_acme_agent_create(struct fl_loop *l, const struct fl_acme_options *o, struct fl_err *e);
 void fl_acme_agent_destroy(struct fl_acme_agent *a);    /* when no listener has its host any more. NULL is fine */
 struct fl_tls_host *fl_acme_agent_host(struct fl_acme_agent *a);
-void fl_acme_agent_start(struct fl_acme_agent *a);      /* the listeners are there: a CA may ask. Again: harmless */
+void fl_acme_agent_start(struct fl_acme_agent *a);      /* the process serves: a CA may ask. Again: harmless */

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define LISTENING_NS (100 * FL_MS)
+#define SERVING_NS (100 * FL_MS)
 
 struct tls {
 	struct fl_tls_host *host;       /* of files */
@@ -19,7 +19,7 @@ struct tls {
 	const void *gen;                /* the generation's arena: who is of the same */
 	struct fl_loop *loop;
 	bool works;                     /* not only looked at (-check, explain, fl-sim) */
-	bool listening;                 /* atomic */
+	const bool *serving;
 	struct fl_timer timer;
 	struct tls *next;
 };
@@ -199,6 +199,7 @@ static int acme(struct fl_setup *s, struct tls *t)
 	t->key = key_of(s, &t->o);
 	t->gen = fl_setup_arena(s);
 	t->loop = fl_setup_loop(s);
+	t->serving = fl_setup_serving(s);
 	t->works = !p->dry && !p->trace && !fl_clock_is_virtual();
 	if ((ret = conflict(s, t)))
 		return ret;
@@ -211,22 +212,14 @@ static int acme(struct fl_setup *s, struct tls *t)
 	return fl_setup_everywhere(s, &fl_acme_answers, NULL, "cache") ? fl_setup_error(s, "out of memory") : 0;
 }
 
-/* The CA will ask this server: not before it listens. */
+/* The CA will ask this server: not before it serves. */
 static void look(struct fl_timer *timer)
 {
 	struct tls *t = (struct tls *)((char *)timer - offsetof(struct tls, timer));
-	if (__atomic_load_n(&t->listening, __ATOMIC_ACQUIRE))
+	if (*t->serving)
 		fl_acme_agent_start(t->agent);
 	else
-		fl_timer_set(t->loop, timer, fl_loop_now(t->loop) + LISTENING_NS);
-}
-
-static int shard_start(void *inst, struct fl_shard *sh, void **local)
-{
-	struct tls *t = inst;
-	(void)sh, (void)local;
-	__atomic_store_n(&t->listening, true, __ATOMIC_RELEASE);
-	return 0;
+		fl_timer_set(t->loop, timer, fl_loop_now(t->loop) + SERVING_NS);
 }
 
 static int start(void *inst, struct fl_err *e)
@@ -235,7 +228,7 @@ static int start(void *inst, struct fl_err *e)
 	(void)e;
 	t->timer.fn = look;
 	if (t->agent && t->works)
-		fl_timer_set(t->loop, &t->timer, fl_loop_now(t->loop) + LISTENING_NS);
+		fl_timer_set(t->loop, &t->timer, fl_loop_now(t->loop) + SERVING_NS);
 	return 0;
 }
 
@@ -295,4 +288,4 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(tls, .opts = opts, .setup = setup, .start = start, .stop = stop, .destroy = destroy, .shard_start = shard_start);
+FL_PLUGIN(tls, .opts = opts, .setup = setup, .start = start, .stop = stop, .destroy = destroy);
