@@ -1,6 +1,7 @@
 /* The types of the toolkit as tables, and go-yaml's strict decoding over them: one walk over libyaml's nodes, which know their lines. */
 #include "ctl/webconf.h"
 #include "base/duration.h"
+#include "base/file.h"
 #include "base/scalar.h"
 #include <errno.h>
 #include <gnutls/crypto.h>
@@ -491,22 +492,9 @@ int fl_webconf_check_users(const struct fl_webconf *c, struct fl_err *e)
 
 char *fl_webconf_read(const char *path, size_t *n, struct fl_err *e)
 {
-	FILE *in = fopen(path, "re");
-	const char *verb = in ? "read" : "open";
-	char *to = fl_xalloc(FL_WEBCONF_FILE + 1);
-	*n = in ? fread(to, 1, FL_WEBCONF_FILE, in) : 0;
-	bool ok = in && !ferror(in) && *n < FL_WEBCONF_FILE;
-	if (*n == FL_WEBCONF_FILE)
-		fl_err_set(e, "read %s: file too large", path);
-	else if (!ok)
-		fl_err_set(e, "%s %s: %s", verb, path, errno == ENOENT ? "no such file or directory" :
-			   errno == EACCES ? "permission denied" : errno == EISDIR ? "is a directory" : strerror(errno));
-	if (in)
-		fclose(in);
-	if (ok)
-		return fl_xrealloc(to, *n + 1);
-	free(to);
-	return NULL;
+	char *text;
+	fl_file_read(path, FL_WEBCONF_FILE - 1, &text, n, e);
+	return text;
 }
 
 static int auth_of(const struct fl_webconf *c, enum fl_tls_client_auth *auth, struct fl_err *e)

@@ -1,4 +1,5 @@
 #include "dns/upstreams.h"
+#include "base/file.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -171,9 +172,7 @@ static int pem(struct fl_setup *s, struct fl_str arg, const char *what, struct f
 	int ret = fl_conf_read(fl_setup_arena(s), path, to);
 	if (!ret)
 		return 0;
-	const char *why = ret == -ENOENT ? "no such file or directory" : ret == -EACCES ? "permission denied" :
-			  ret == -EISDIR ? "is a directory" : strerror(-ret);
-	const char *verb = ret == -EISDIR ? "read" : "open";
+	const char *why = fl_file_why(-ret), *verb = ret == -EISDIR ? "read" : "open";
 	return *what ? fl_setup_error(s, "could not load %s: %s %s: %s", what, verb, path, why)
 		     : fl_setup_error(s, "error reading %s: %s %s: %s", path, verb, path, why);
 }

@@ -1,4 +1,5 @@
 #include "net/tls_server_int.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/rcu.h"
 #include "net/tls.h"
@@ -138,19 +139,7 @@ enum { FILE_MAX = 1 << 20 };
 
 static int file_read(const char *path, struct fl_tls_file *f, struct fl_err *e)
 {
-	FILE *in = fopen(path, "re");
-	const char *verb = in ? "read" : "open";
-	*f = (struct fl_tls_file){ .text = fl_xalloc(FILE_MAX + 1) };
-	if (in)
-		f->n = fread(f->text, 1, FILE_MAX, in);
-	bool ok = in && !ferror(in);
-	if (!ok)
-		fl_err_set(e, "%s %s: %s", verb, path, errno == ENOENT ? "no such file or directory" :
-			   errno == EACCES ? "permission denied" : errno == EISDIR ? "is a directory" : strerror(errno));
-	if (in)
-		fclose(in);
-	f->text = fl_xrealloc(f->text, f->n + 1);
-	return ok ? 0 : -EINVAL;
+	return fl_file_read(path, FILE_MAX, &f->text, &f->n, e);
 }
 
 static void files_free(struct fl_tls_file f[3])

@@ -1,4 +1,5 @@
 #include "plugin/tls/options.h"
+#include "base/file.h"
 #include "plugin/tls/caller.h"
 #include <ctype.h>
 #include <errno.h>
@@ -135,8 +136,7 @@ static int ca_root(struct fl_setup *s, const char *path)
 	fl_arena_init(&mem, NULL, 0, NULL, 1 << 24);
 	int ret = fl_conf_read(&mem, path, &pem);
 	if (ret)
-		ret = fl_setup_error(s, "reading ACME CA root \"%s\": open %s: %s", path, path, ret == -ENOENT ? "no such file or directory" :
-				     ret == -EACCES ? "permission denied" : ret == -EISDIR ? "is a directory" : strerror(-ret));
+		ret = fl_setup_error(s, "reading ACME CA root \"%s\": open %s: %s", path, path, fl_file_why(-ret));
 	else {
 		struct fl_tls_creds *c = pem.n ? fl_tls_creds_create(&(struct fl_tls_trust){ .ca = pem }, &e) : NULL;
 		ret = c ? 0 : fl_setup_error(s, "ACME CA root \"%s\" contains no certificates", path);

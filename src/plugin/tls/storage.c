@@ -1,4 +1,5 @@
 #include "plugin/tls/storage.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -88,31 +89,11 @@ char *fl_acme_path(const struct fl_acme_storage *s, enum fl_acme_file f, const c
 
 /* ---- files ---- */
 
-static int read_all(const char *path, char **text)
-{
-	FILE *in = fopen(path, "re");
-	if (!in)
-		return -errno;
-	*text = fl_xalloc(FILE_MAX + 1);
-	size_t n = fread(*text, 1, FILE_MAX, in);
-	int ret = ferror(in) ? -EIO : n == FILE_MAX ? -EFBIG : 0;
-	fclose(in);
-	if (ret) {
-		free(*text);
-		*text = NULL;
-		return ret;
-	}
-	*text = fl_xrealloc(*text, n + 1);
-	(*text)[n] = 0;
-	return 0;
-}
-
 int fl_acme_read(const struct fl_acme_storage *s, enum fl_acme_file f, const char *name, char **text, struct fl_err *e)
 {
 	char *path = fl_acme_path(s, f, name);
-	int ret = read_all(path, text);
-	if (ret)
-		fl_err_set(e, "reading %s: %s", path, strerror(-ret));
+	size_t n;
+	int ret = fl_file_read(path, FILE_MAX, text, &n, e);
 	free(path);
 	return ret;
 }

@@ -1,5 +1,6 @@
 /* tls: the certificate that the encrypted listeners of a block show, and what they ask of clients. Its files are read when the
  * configuration is, and whenever they change; or it is obtained and renewed by ACME, which an agent does (agent.h). */
+#include "base/file.h"
 #include "base/log.h"
 #include "net/tls_server.h"
 #include "plugin/tls/options.h"
@@ -73,8 +74,7 @@ static int open_keylog(struct fl_setup *s, struct fl_tls_paths *p, const char *p
 	p->keylog = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (p->keylog < 0)
 		return fl_setup_parse_error(s, "unable to write TLS Key Log to \"%s\": open %s: %s", path, path,
-					    errno == ENOENT ? "no such file or directory" : errno == EACCES ? "permission denied" :
-					    errno == EISDIR ? "is a directory" : strerror(errno));
+					    fl_file_why(errno));
 	fl_log(FL_WARN, "plugin/tls", "Writing TLS Key Log to \"%s\"", path);
 	return 0;
 }
