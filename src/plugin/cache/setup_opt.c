@@ -19,9 +19,11 @@ int fl_cache_o_prefetch(struct cache_reading *r)
 	if (r->n < 3)
 		return 0;
 	struct fl_str p = r->arg[2];
-	char last = p.n ? p.p[p.n - 1] : 0;
+	uint8_t last = p.n ? (uint8_t)p.p[p.n - 1] : 0;
+	/* An octet of UTF-8 is a character to CoreDNS, the one of Latin-1. */
+	char text[3] = { (char)(last < 0x80 ? last : 0xc0 | last >> 6), (char)(last < 0x80 ? 0 : 0x80 | (last & 0x3f)) };
 	if (last != '%')
-		return fl_setup_error(r->s, "last character of percentage should be `%%`, but is: '%c'", last);
+		return fl_setup_error(r->s, "last character of percentage should be `%%`, but is: '%s'", text);
 	p.n--;
 	ret = fl_cache_number(r, p, &v);
 	if (!ret && (v < 10 || v > 90))

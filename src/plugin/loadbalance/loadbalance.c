@@ -65,6 +65,7 @@ static int policy(struct fl_setup *s, struct balance *b)
 	if (n > 2)
 		return fl_setup_parse_error(s, "unexpected argument(s)");
 	b->file = fl_setup_path(s, arg[1]);
+	b->file = *b->file ? b->file : ".";     /* Go's filepath.Join, and so a folder */
 	b->prefer = NULL;               /* of an earlier line, as in CoreDNS */
 	b->last = &b->prefer;
 	b->reload_ns = 30 * (int64_t)FL_SEC;
