@@ -103,9 +103,8 @@ def h2load(port, seconds):
     return n["good"]
 
 
-def answers(program, port, what, seconds, *more, connections=CONNECTIONS):
-    done = run([TOOLS / program, "127.0.0.1", port, what, connections, IN_FLIGHT // CONNECTIONS if connections == CONNECTIONS else 1, seconds, *more],
-               seconds)
+def answers(program, port, what, seconds, *more, connections=CONNECTIONS, each=IN_FLIGHT // CONNECTIONS):
+    done = run([TOOLS / program, "127.0.0.1", port, what, connections, each, seconds, *more], seconds)
     m = re.match(r"(\d+) answers/s, (\d+) failures", done.stdout)
     if not m or int(m[2]):
         raise Failed(f"{program}: " + " ".join((done.stdout + done.stderr).split())[:160])
@@ -116,11 +115,11 @@ def quic(port, seconds):
     return answers("bench_quic", port, HOSTS[0], seconds)
 
 
-def tls(**how):
+def tls(together, **how):
     """A client that asks so many questions in one record, 0: all that are due."""
     def client(port, seconds):
         with tempfile.NamedTemporaryFile("w") as f:
-            return answers("bench_tls", port, questions(f), seconds, how["together"], connections=how.get("connections", CONNECTIONS))
+            return answers("bench_tls", port, questions(f), seconds, together, **how)
     return client
 
 
@@ -209,7 +208,7 @@ def dot_hits(b):
         found = servers(b, s, "tls", ("dnsdist",))
         hits(b, dict(found), tls(together=1), f"TLS, {CONNECTIONS} connections")
         hits(b, dict(found), tls(together=0), "TLS, several questions in a record", None)
-        hits(b, dict(found), tls(together=1, connections=100), "TLS, 100 connections, one question each", None)
+        hits(b, dict(found), tls(together=1, connections=100, each=1), "TLS, 100 connections, one question each", None)
         hits(b, dict(found), dnsperf, "TLS, asked by dnsperf", None)
 
 
