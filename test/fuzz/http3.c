@@ -2,10 +2,8 @@
  * little or acknowledges late, into web_v3 and nghttp3. QUIC itself is left out: the few calls into ngtcp2 that web_v3 makes are answered here
  * (the linker prefers them). Whatever comes, every request that was handed out ends once, and all memory comes back. */
 #include <stdlib.h>
-#include "base/err.h"
-#include "dns/doh.h"
 #include "net/quic_server_int.h"
-#include "net/web_int.h"
+#include "web_owner.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -16,8 +14,7 @@ static struct fl_quic *quic;
 static struct fl_quic_listener li;
 static uint32_t total;
 static struct fl_web_stats stats;
-static struct fl_web_req *late;         /* one request is answered by the next */
-static size_t live, ours;               /* requests that were handed out and not ended; streams of the server's own */
+static size_t ours;                     /* streams of the server's own */
 static uint64_t room;                   /* that the client lets the connection have */
 
 /* ---- ngtcp2 ---- */
@@ -56,38 +53,6 @@ uint64_t ngtcp2_conn_get_max_data_left(ngtcp2_conn *ng)
 SHUTDOWN(ngtcp2_conn_shutdown_stream)
 SHUTDOWN(ngtcp2_conn_shutdown_stream_read)
 SHUTDOWN(ngtcp2_conn_shutdown_stream_write)
-
-/* ---- the owner of the requests ---- */
-
-static void answer(struct fl_web_req *r)
-{
-	const struct fl_web_field f[] = { { FL_STR("content-type"), FL_STR("x/y") } };
-	live--;
-	fl_web_answer(r, 200, f, 1, r->n ? (const void *)r->body : "", r->n, NULL, 0);
-}
-
-static void request(struct fl_web_req *r)
-{
-	struct fl_web_req *was = late;
-	uint8_t got[FL_WEB_HEAD];
-	live++;
-	fl_assert(r->n <= FL_WEB_BODY && r->target.n <= FL_WEB_HEAD);
-	int n = fl_doh_get(r->target, got, sizeof got);
-	fl_assert(n <= (int)r->target.n);
-	late = NULL;
-	if (n >= 0 || r->n % 3 == 1)
-		late = r;
-	else
-		answer(r);
-	if (was)
-		answer(was);
-}
-
-static void gone(struct fl_web_req *r)
-{
-	live--;
-	late = late == r ? NULL : late;
-}
 
 /* ---- the connection ---- */
 

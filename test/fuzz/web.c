@@ -6,10 +6,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "base/err.h"
 #include "base/mem.h"
-#include "dns/doh.h"
-#include "net/web_int.h"
+#include "web_owner.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,38 +17,6 @@ static struct fl_tcp *tcp;
 static struct fl_tcp_listener li[2];
 static struct fl_web_stats stats;
 static struct sockaddr_un at[2];
-static struct fl_web_req *late;         /* one request is answered by the next */
-static size_t live;                     /* requests that were handed out and not ended */
-
-static void answer(struct fl_web_req *r)
-{
-	const struct fl_web_field f[] = { { FL_STR("content-type"), FL_STR("x/y") } }, t[] = { { FL_STR("grpc-status"), FL_STR("0") } };
-	live--;
-	fl_web_answer(r, 200, f, 1, r->n ? (const void *)r->body : "", r->n, t, r->v2 && r->n % 2);
-}
-
-static void request(struct fl_web_req *r)
-{
-	struct fl_web_req *was = late;
-	uint8_t got[FL_WEB_HEAD];
-	live++;
-	fl_assert(r->n <= FL_WEB_BODY);
-	int n = fl_doh_get(r->target, got, sizeof got);
-	fl_assert(n <= (int)r->target.n);
-	late = NULL;
-	if (n >= 0 || r->n % 3 == 1)
-		late = r;
-	else
-		answer(r);
-	if (was)
-		answer(was);
-}
-
-static void gone(struct fl_web_req *r)
-{
-	live--;
-	late = late == r ? NULL : late;
-}
 
 static void init(void)
 {
