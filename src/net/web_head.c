@@ -11,12 +11,17 @@ static void keep(struct fl_str *to, char *room, size_t cap, struct fl_str v)
 		*to = (struct fl_str){ memcpy(room, v.p, v.n), v.n };
 }
 
-bool fl_web_head_put(struct fl_web_head *h, struct fl_web_req *r, struct fl_str name, struct fl_str value)
+bool fl_web_head_count(struct fl_web_head *h, size_t name, size_t value)
 {
-	h->size += (unsigned)(name.n + value.n + 32);   /* RFC 9113 §6.5.2, RFC 9114 §4.2.2 */
+	h->size += (unsigned)(name + value + 32);       /* RFC 9113 §6.5.2, RFC 9114 §4.2.2 */
 	if (h->size > FL_WEB_HEAD || ++h->nfields > FL_WEB_FIELDS)
 		h->refused = true;
-	if (h->refused)
+	return !h->refused;
+}
+
+bool fl_web_head_put(struct fl_web_head *h, struct fl_web_req *r, struct fl_str name, struct fl_str value)
+{
+	if (!fl_web_head_count(h, name.n, value.n))
 		return false;
 	if (fl_str_is(name, ":method"))
 		keep(&r->method, h->method, sizeof h->method, value);

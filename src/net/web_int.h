@@ -83,6 +83,7 @@ struct fl_web {
 static inline void fl_web_count(uint64_t *c) { __atomic_store_n(c, *c + 1, __ATOMIC_RELAXED); }
 
 /* web_head.c */
+bool fl_web_head_count(struct fl_web_head *h, size_t name, size_t value);      /* a field comes; false: too many, or too large */
 /* One field. true: it is the target, and longer than text[]: the caller keeps it, and sets r->target. */
 bool fl_web_head_put(struct fl_web_head *h, struct fl_web_req *r, struct fl_str name, struct fl_str value);
 /* The fields of an answer, the status first: how many. length: of the body, as content-length; SIZE_MAX: not said. Numbers are in text. */

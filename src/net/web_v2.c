@@ -87,7 +87,7 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t 
 	if (!s || s->at != FL_WEB_COMING)
 		return 0;
 	if (f->headers.cat != NGHTTP2_HCAT_REQUEST) {   /* trailers: they count */
-		s->head.refused = s->head.refused || (s->head.size += (unsigned)(nn + nv + 32)) > FL_WEB_HEAD || ++s->head.nfields > FL_WEB_FIELDS;
+		fl_web_head_count(&s->head, nn, nv);
 		return 0;
 	}
 	if (fl_web_head_put(&s->head, &s->r, n, v))

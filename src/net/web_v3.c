@@ -110,8 +110,7 @@ static int on_trailer(nghttp3_conn *h3, int64_t id, int32_t token, nghttp3_rcbuf
 {
 	struct ask *a = user;
 	(void)h3, (void)id, (void)token, (void)flags, (void)conn;
-	a->head.size += (unsigned)(text_of(name).n + text_of(value).n + 32);
-	a->head.refused = a->head.refused || a->head.size > FL_WEB_HEAD || ++a->head.nfields > FL_WEB_FIELDS;
+	fl_web_head_count(&a->head, text_of(name).n, text_of(value).n);
 	return 0;
 }
 
