@@ -1,4 +1,5 @@
 #include "kube/proxy.h"
+#include "base/file.h"
 #include "base/log.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -12,37 +13,10 @@ enum { FILE_MAX = 1 << 20, CONFIG_MAX = 4 << 20 };
 
 static const char *keep(struct fl_kube_config *k, struct fl_str s) { return fl_arena_str(&k->mem, s).p; }
 
-/* ---- files ---- */
-
-static char *read_all(int fd, size_t *n)
-{
-	size_t cap = 8192;
-	char *buf = fl_xalloc(cap);
-	ssize_t got = 0;
-	*n = 0;
-	while ((got = read(fd, buf + *n, cap - 1 - *n)) > 0) {
-		*n += (size_t)got;
-		if (*n >= FILE_MAX)
-			break;
-		if (*n == cap - 1)
-			buf = fl_xrealloc(buf, cap *= 2);
-	}
-	buf[*n] = 0;
-	if (got >= 0)
-		return buf;
-	free(buf);
-	return NULL;
-}
-
 char *fl_kube_read_file(const char *path, size_t *n, struct fl_err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd < 0 ? NULL : read_all(fd, n);
-	if (!text)
-		fl_err_set(e, "%s %s: %s", fd < 0 ? "open" : "read", path, errno == ENOENT ? "no such file or directory" :
-			errno == EACCES ? "permission denied" : errno == EISDIR ? "is a directory" : strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	char *text;
+	fl_file_read(path, FILE_MAX, &text, n, e);
 	return text;
 }
 

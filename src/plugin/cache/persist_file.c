@@ -1,4 +1,5 @@
 #include "plugin/cache/cache_int.h"
+#include "base/file.h"
 #include "plugin/cache/persist.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -28,18 +29,6 @@ uint64_t fl_cache_file_sum(const void *p, size_t n)
 
 /* ---- out ---- */
 
-static int write_all(int fd, const void *p, size_t n)
-{
-	for (const char *at = p; n;) {
-		ssize_t w = write(fd, at, n);
-		if (w < 0 && errno != EINTR)
-			return -errno;
-		if (w > 0)
-			at += w, n -= (size_t)w;
-	}
-	return 0;
-}
-
 static struct head head_of(uint64_t config)
 {
 	struct head h = { .version = VERSION, .order = ORDER, .config = config };
@@ -51,8 +40,8 @@ static struct head head_of(uint64_t config)
 static int write_block(int fd, struct block *b, const uint8_t *payload)
 {
 	b->sum = b->len ? fl_cache_file_sum(payload, b->len) : fl_cache_file_sum(b, 8);
-	int ret = write_all(fd, b, sizeof *b);
-	return ret ? ret : write_all(fd, payload, b->len);
+	int ret = fl_file_put(fd, b, sizeof *b);
+	return ret ? ret : fl_file_put(fd, payload, b->len);
 }
 
 int fl_cache_file_write(int fd, struct cache_slab *s, uint64_t config, uint64_t *n)
@@ -61,7 +50,7 @@ int fl_cache_file_write(int fd, struct cache_slab *s, uint64_t config, uint64_t 
 	struct cache_entry *e = malloc(CACHE_ENTRY_MAX);
 	struct head h = head_of(config);
 	uint64_t at = 0, wall = fl_clock_wall_ns() / FL_MS, now = fl_clock_ns();
-	int ret = buf && e ? write_all(fd, &h, sizeof h) : -ENOMEM;
+	int ret = buf && e ? fl_file_put(fd, &h, sizeof h) : -ENOMEM;
 	*n = 0;
 	for (bool more = true; more && !ret;) {
 		struct block b = { 0 };

@@ -114,16 +114,9 @@ static int folders(char *path)
 /* A new file, for nobody else to read; its name ends in XXXXXX, which are filled in. */
 static int write_all(char *path, const char *text)
 {
-	int fd = mkostemp(path, O_CLOEXEC), ret = 0;
+	int fd = mkostemp(path, O_CLOEXEC), ret = fd < 0 ? -errno : fl_file_put(fd, text, strlen(text));
 	if (fd < 0)
-		return -errno;
-	for (size_t left = strlen(text); left && !ret;) {
-		ssize_t n = write(fd, text, left);
-		if (n < 0 && errno != EINTR)
-			ret = -errno;
-		text += n > 0 ? n : 0;
-		left -= n > 0 ? (size_t)n : 0;
-	}
+		return ret;
 	if (!ret && fsync(fd))
 		ret = -errno;
 	if (close(fd) && !ret)

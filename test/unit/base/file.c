@@ -23,6 +23,7 @@ static void test_read(void **state)
 	free(text);
 	assert_int_equal(fl_file_read(path, 4, &text, &n, &e), -EFBIG);
 	assert_null(text);
+	assert_int_equal(n, 0);
 	snprintf(want, sizeof want, "read %s: file too large", path);
 	assert_string_equal(e.msg, want);
 	write_file(path, "");
@@ -37,8 +38,23 @@ static void test_read(void **state)
 	rmdir(dir);
 }
 
+static void test_put(void **state)
+{
+	(void)state;
+	int p[2];
+	char in[8];
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(fl_file_put(p[1], "abcde", 5), 0);
+	assert_int_equal(read(p[0], in, sizeof in), 5);
+	assert_memory_equal(in, "abcde", 5);
+	assert_int_equal(fl_file_put(p[1], NULL, 0), 0);
+	close(p[0]);
+	close(p[1]);
+	assert_int_equal(fl_file_put(p[1], "x", 1), -EBADF);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_read) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_read), cmocka_unit_test(test_put) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
