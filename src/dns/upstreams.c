@@ -1,5 +1,6 @@
 #include "dns/upstreams.h"
 #include "base/file.h"
+#include "wire/pack.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -209,4 +210,30 @@ int fl_setup_tls(struct fl_setup *s, const struct fl_str *arg, unsigned n, struc
 	if (*out)
 		return 0;
 	return f.trust.ca.n ? fl_setup_error(s, "could not read root certs: %%!s(<nil>)") : fl_setup_error(s, "%s", f.e.msg);
+}
+
+/* ---- questions of our own ---- */
+
+struct fl_up_ask fl_own_query(uint8_t room[FL_OWN_QUERY], uint16_t flags, struct fl_name name, uint16_t type)
+{
+	struct fl_up_ask a = { .msg = room + FL_UP_ROOM, .question = (uint16_t)(name.len + 4u) };
+	a.len = (uint16_t)fl_pack_query(a.msg, FL_OWN_QUERY - FL_UP_ROOM, 0, flags, name, type, FL_C_IN, false, 0, 0, NULL);
+	return a;
+}
+
+unsigned fl_own_addresses(const struct fl_message *m, uint16_t type, struct fl_addr *to, unsigned most)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < m->n; i++) {
+		const struct fl_item *it = &m->item[i];
+		if (it->section != FL_ANSWER || it->set->type != type)
+			continue;
+		for (struct fl_rr r = { 0 }; n < most && fl_rr_next(it->set, &r);) {
+			if (r.rdlen != (type == FL_T_A ? 4 : 16))
+				continue;
+			to[n].len = (uint8_t)r.rdlen;
+			memcpy(to[n++].b, r.rdata, r.rdlen);
+		}
+	}
+	return n;
 }

@@ -4,9 +4,8 @@
  * Seen only once, or answered by somebody above: all is well, and 2 s later the plugin looks at nothing any more. */
 #include "base/log.h"
 #include "dns/plugin.h"
+#include "dns/upstreams.h"
 #include "net/udp.h"
-#include "net/upstream.h"
-#include "wire/pack.h"
 #include <stdio.h>
 #include <unistd.h>
 
@@ -30,7 +29,7 @@ struct loop {
 	struct fl_timer timer;
 	unsigned unseen;
 	uint64_t until_ns;
-	uint8_t query[FL_UP_ROOM + FL_HEADER + FL_NAME_MAX + 4];
+	uint8_t query[FL_OWN_QUERY];
 };
 
 static uint64_t random_62(void)
@@ -124,10 +123,9 @@ static void answered(struct fl_up_ask *ask, int ret, const uint8_t *msg, size_t 
 static void probe(struct fl_timer *t)
 {
 	struct loop *l = (struct loop *)((char *)t - offsetof(struct loop, timer));
-	uint8_t *msg = l->query + FL_UP_ROOM;
-	l->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(l->name.len + 4u), .loose = true, .done = answered };
-	l->ask.len = (uint16_t)fl_pack_query(msg, sizeof l->query - FL_UP_ROOM, 0, FL_RD, l->name, FL_T_HINFO, FL_C_IN, false, 0, 0,
-					     NULL);
+	l->ask = fl_own_query(l->query, FL_RD, l->name, FL_T_HINFO);
+	l->ask.loose = true;
+	l->ask.done = answered;
 	if (fl_upstream_ask(l->up, &l->ask, false, WAIT_S * FL_SEC))
 		failed(l);
 }

@@ -27,7 +27,7 @@ struct fwd_health {
 	struct fl_upstream *up;
 	struct fl_timer again;
 	struct fl_up_ask ask;
-	uint8_t query[FL_UP_ROOM + FL_HEADER + FL_NAME_MAX + 4];
+	uint8_t query[FL_OWN_QUERY];
 };
 
 /* ---- any thread ---- */
@@ -164,10 +164,9 @@ static void *create(void *arg)
 	struct fl_str to = fl_str(v->to);
 	fl_metric_mirror(&old, &to, h->failed);
 	h->again.fn = again;
-	uint8_t *msg = h->query + FL_UP_ROOM;
-	h->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(st->check_name.len + 4u), .loose = true, .done = probed };
-	h->ask.len = (uint16_t)fl_pack_query(msg, sizeof h->query - FL_UP_ROOM, 0, st->check_rd ? FL_RD : 0, st->check_name,
-					     FL_T_NS, FL_C_IN, false, 0, 0, NULL);
+	h->ask = fl_own_query(h->query, st->check_rd ? FL_RD : 0, st->check_name, FL_T_NS);
+	h->ask.loose = true;
+	h->ask.done = probed;
 	h->bell = (struct fl_io){ .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), .fn = rung };
 	if (h->bell.fd < 0 || fl_loop_add(h->loop, &h->bell, EPOLLIN)) {
 		destroy(h);

@@ -19,29 +19,16 @@ struct lookup {
 	bool over;
 	int ret;
 	char why[WHY];
-	uint8_t query[FL_UP_ROOM + FL_HEADER + FL_NAME_MAX + 4];
+	uint8_t query[FL_OWN_QUERY];
 };
-
-static void keep(struct lookup *l, const struct fl_addr *a)
-{
-	char text[46];
-	if (l->n < ADDRS)
-		l->addr[l->n++] = fl_arena_str(l->arena, (struct fl_str){ text, fl_addr_text(text, a) });
-}
 
 static void take(struct lookup *l, const struct fl_message *m)
 {
-	for (unsigned i = 0; i < m->n; i++) {
-		const struct fl_item *it = &m->item[i];
-		if (it->section != FL_ANSWER || it->set->type != l->type)
-			continue;
-		for (struct fl_rr r = { 0 }; fl_rr_next(it->set, &r);) {
-			struct fl_addr a = { .len = (uint8_t)r.rdlen };
-			if (r.rdlen != (l->type == FL_T_A ? 4 : 16))
-				continue;
-			memcpy(a.b, r.rdata, r.rdlen);
-			keep(l, &a);
-		}
+	struct fl_addr a[ADDRS];
+	unsigned n = fl_own_addresses(m, l->type, a, ADDRS - l->n);
+	for (unsigned i = 0; i < n; i++) {
+		char text[46];
+		l->addr[l->n++] = fl_arena_str(l->arena, (struct fl_str){ text, fl_addr_text(text, &a[i]) });
 	}
 }
 
@@ -62,11 +49,10 @@ static void answered(struct fl_up_ask *ask, int ret, const uint8_t *msg, size_t 
 
 static int ask(struct lookup *l, struct fl_upstream *up, struct fl_name name, uint16_t type)
 {
-	uint8_t *msg = l->query + FL_UP_ROOM;
 	l->type = type;
 	l->over = false;
-	l->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(name.len + 4u), .done = answered };
-	l->ask.len = (uint16_t)fl_pack_query(msg, sizeof l->query - FL_UP_ROOM, 0, FL_RD, name, type, FL_C_IN, false, 0, 0, NULL);
+	l->ask = fl_own_query(l->query, FL_RD, name, type);
+	l->ask.done = answered;
 	l->ret = fl_upstream_ask(up, &l->ask, false, WAIT_S * FL_SEC);
 	if (l->ret)
 		fl_upstream_why(&l->ask, l->ret, l->why, sizeof l->why);

@@ -1,7 +1,6 @@
 #include "plugin/tls/lookup.h"
 #include "net/resolve.h"
-#include "net/upstream.h"
-#include "wire/pack.h"
+#include "dns/upstreams.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +24,7 @@ struct fl_acme_lookup {
 	void (*fn)(void *arg, const struct fl_addr *a, unsigned n, const char *why);
 	void *arg;
 	char host[256], server[280], why[400];
-	uint8_t wire[FL_NAME_MAX], query[FL_UP_ROOM + FL_HEADER + FL_NAME_MAX + 4];
+	uint8_t wire[FL_NAME_MAX], query[FL_OWN_QUERY];
 };
 
 static void told(struct fl_timer *t)
@@ -44,18 +43,6 @@ static void over(struct fl_acme_lookup *k, const char *why)
 
 static void ask(struct fl_acme_lookup *k);
 
-/* True: there are addresses, or the answer says for good that there are none. */
-static bool take(struct fl_acme_lookup *k, const struct fl_message *m)
-{
-	for (unsigned i = 0; i < m->n; i++)
-		for (struct fl_rr r = { 0 }; m->item[i].section == FL_ANSWER && m->item[i].set->type == k->type && fl_rr_next(m->item[i].set, &r);)
-			if (k->n < ADDRS && (r.rdlen == 4 || r.rdlen == 16)) {
-				k->addr[k->n].len = (uint8_t)r.rdlen;
-				memcpy(k->addr[k->n++].b, r.rdata, r.rdlen);
-			}
-	return k->n || m->rcode == FL_NXDOMAIN;
-}
-
 static void answered(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 {
 	struct fl_acme_lookup *k = (struct fl_acme_lookup *)((char *)a - offsetof(struct fl_acme_lookup, ask));
@@ -73,7 +60,8 @@ static void answered(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 	}
 	fl_arena_init(&mem, NULL, 0, NULL, 1 << 20);
 	bool bad = fl_message_parse(&m, &mem, msg, n), cut = !bad && m.flags & FL_TC && !k->tcp;
-	bool end = !bad && !cut && take(k, &m);
+	k->n = bad || cut ? 0 : fl_own_addresses(&m, k->type, k->addr, ADDRS);
+	bool end = k->n || (!bad && !cut && m.rcode == FL_NXDOMAIN);
 	uint16_t rcode = bad ? (uint16_t)FL_SERVFAIL : m.rcode;
 	fl_arena_finish(&mem);
 	if (cut || (!end && !rcode && k->type == FL_T_A)) {
@@ -88,11 +76,10 @@ static void answered(struct fl_up_ask *a, int ret, const uint8_t *msg, size_t n)
 
 static void ask(struct fl_acme_lookup *k)
 {
-	uint8_t *msg = k->query + FL_UP_ROOM;
 	char why[200];
 	k->tries++;
-	k->ask = (struct fl_up_ask){ .msg = msg, .question = (uint16_t)(k->name.len + 4u), .done = answered };
-	k->ask.len = (uint16_t)fl_pack_query(msg, sizeof k->query - FL_UP_ROOM, 0, FL_RD, k->name, k->type, FL_C_IN, false, 0, 0, NULL);
+	k->ask = fl_own_query(k->query, FL_RD, k->name, k->type);
+	k->ask.done = answered;
 	int ret = fl_upstream_ask(k->up, &k->ask, k->tcp, WAIT_NS);
 	if (!ret)
 		return;
