@@ -131,8 +131,13 @@ static enum fl_verdict query(void *inst, struct fl_query *q)
 		count_miss(q, NULL);
 		return fl_yield(q, -ENOMEM);
 	}
+	bool again = st->news == CACHE_LOOK_AGAIN;      /* it could not be stored, or not be read in peace: one more asks for all */
+	if (again) {
+		st->role = CACHE_MISS;
+		st->news = CACHE_NO_NEWS;
+	}
 	if (st->role == CACHE_MISS && !never && fl_cache_join(q, st)) {
-		fl_grid_add(m->joined, q->shard->id, 0, 1);
+		fl_grid_add(m->joined, q->shard->id, 0, !again);
 		st->role = CACHE_FOLLOW;
 		*fl_slot(q) = st;
 		return FL_WAIT;
@@ -144,7 +149,7 @@ static enum fl_verdict query(void *inst, struct fl_query *q)
 
 /* ---- the way up ---- */
 
-/* Is it in the cache now? */
+/* Is it for the cache, now or, when another thread writes there, the next time? Else equal questions need not wait for each other. */
 static bool keep(const struct cache *c, struct fl_query *q, const struct cache_slot *st, bool denial, uint32_t ttl)
 {
 	struct cache_mine *m = fl_mine(q);
@@ -159,9 +164,10 @@ static bool keep(const struct cache *c, struct fl_query *q, const struct cache_s
 	struct cache_entry *e = fl_cache_encode(q, q->arena, denial ? CACHE_DENIAL : CACHE_SUCCESS, ttl);
 	if (e && answers)
 		e->bits |= CACHE_ANSWERS;
-	if (!e || fl_cache_slab_put(c->store->slab, e, how, gone)) {
+	int ret = e ? fl_cache_slab_put(c->store->slab, e, how, gone) : -ENOMEM;
+	if (ret) {
 		fl_grid_add(m->drops, q->shard->id, 0, 1);
-		return false;
+		return ret == -EBUSY;
 	}
 	for (unsigned i = 0; i < 2; i++)
 		if (gone[i])
@@ -177,7 +183,7 @@ static uint32_t clip(uint32_t ttl, uint32_t min, uint32_t max)
 	return ttl > max ? max : ttl;
 }
 
-/* Classified, with one TTL for all, and stored if it may be. */
+/* Classified, with one TTL for all, and stored if it may be (as keep() says). */
 static bool settle(const struct cache *c, struct fl_query *q, const struct cache_slot *st, uint32_t *ttl_out)
 {
 	struct fl_reply *r = &q->res;

@@ -53,7 +53,7 @@ enum cache_role {
 	CACHE_WAIT,             /* waits a while for peer, which verifies */
 	CACHE_PREFETCH, CACHE_REFRESH, CACHE_CHECK,     /* detached: of what is nearly over; of what is over; the same, somebody waits */
 };
-enum cache_news { CACHE_NO_NEWS, CACHE_LOOK_AGAIN, CACHE_LEAD };
+enum cache_news { CACHE_NO_NEWS, CACHE_LOOK_AGAIN, CACHE_ALONE /* look again, and do not wait any more */, CACHE_LEAD };
 struct cache_slot {
 	enum cache_role role;
 	enum cache_news news;           /* for a follower */
@@ -95,7 +95,8 @@ void fl_cache_refreshed(const struct cache *c, struct fl_query *q, struct cache_
 void *fl_cache_flights_create(void);
 /* Somebody leads this question: st waits for it (true). Else st leads from now on, or goes alone. */
 bool fl_cache_join(struct fl_query *q, struct cache_slot *st);
-/* The end of a flight: everybody looks again. shared: the answer can be had from the cache. */
+/* The end of a flight: everybody looks again. shared: the answer, or if it could not be stored this time the next one, can be had from
+ * the cache. */
 void fl_cache_landed(struct fl_query *q, struct cache_slot *st, bool shared);
 /* st will not answer: another one leads. Also for followers, which just leave. */
 void fl_cache_left_flight(struct cache_slot *st);

@@ -83,7 +83,7 @@ void fl_cache_landed(struct fl_query *q, struct cache_slot *st, bool shared)
 	while (st->followers) {
 		struct cache_slot *w = st->followers;
 		take(w);
-		wake(w, CACHE_LOOK_AGAIN);
+		wake(w, shared ? CACHE_LOOK_AGAIN : CACHE_ALONE);
 	}
 }
 

@@ -131,7 +131,7 @@ static enum fl_verdict verify(const struct cache *c, struct fl_query *q, const s
 
 enum fl_verdict fl_cache_stale(const struct cache *c, struct fl_query *q, const struct cache_entry *e, uint32_t cell, struct cache_slot *st)
 {
-	bool waited = st && st->news == CACHE_LOOK_AGAIN;       /* the one that it waited for found nothing better */
+	bool waited = st && (st->news == CACHE_LOOK_AGAIN || st->news == CACHE_ALONE);       /* the one that it waited for found nothing better */
 	if (c->verify && !waited)
 		return verify(c, q, e, cell, st);
 	if (st && st->leads)

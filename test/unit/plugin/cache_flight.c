@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "dns/stats.h"
+#include "plugin/cache/cache_int.h"
+#include "plugin/cache/slab_int.h"
 #include "wire/message.h"
 #include "wire/pack.h"
 
@@ -49,17 +51,37 @@ static void source_cancel(void *inst, struct fl_query *q) { (void)inst, (void)q,
 
 FL_PLUGIN(source, .setup = source_setup, .query = source_query, .cancel = source_cancel);
 extern const struct fl_plugin fl_plugin_cache;
-static const struct fl_directive_entry table[] = { { "cache", &fl_plugin_cache }, { "source", &fl_plugin_source }, { 0 } };
+static struct fl_plugin cache_plugin;   /* the cache, and where it keeps its entries */
+static struct cache_slab *slab;
+static const struct fl_directive_entry table[] = { { "cache", &cache_plugin }, { "source", &fl_plugin_source }, { 0 } };
 static const char *const known[] = { "cache", "source", NULL };
 
 /* ---- the server, on this thread ---- */
 
 static int client[CLIENTS];
 
+static int cache_setup(struct fl_setup *s, void **inst)
+{
+	int ret = fl_plugin_cache.setup(s, inst);
+	slab = ret ? NULL : ((struct cache *)*inst)->store->slab;
+	return ret;
+}
+
+/* As if another thread were stopped while it wrote, and went on. */
+static void shelves_busy(void)
+{
+	for (unsigned i = 0; i < SHELVES; i++)
+		slab->shelf[i].seq++;
+}
+
+static void shelves_free(void) { shelves_busy(); }
+
 static void start_with(const char *options)
 {
 	char text[200];
 	memset(&src, 0, sizeof src);
+	cache_plugin = fl_plugin_cache;
+	cache_plugin.setup = cache_setup;
 	snprintf(text, sizeof text, ".:%u {\n cache {\n  %s\n }\n source\n}\n", server_port(), options);
 	serve(table, known, NULL, text);
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -381,10 +403,33 @@ static void test_stop(void **state)
 		assert_true(heard(i) && got.rcode == FL_SERVFAIL);
 }
 
+/* What could not be stored this time, because somebody else wrote there, is no reason to ask for each of those that waited. */
+static void test_store_busy(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		ask(i, "a.test");
+	shelves_busy();
+	let_go();
+	assert_true(heard(0));
+	assert_int_equal(metric("coredns_cache_drops_total"), 1);
+	ask(5, "a.test");
+	assert_int_equal(src.asked, 2); /* one of those asks for all */
+	for (unsigned i = 1; i < 6; i++)
+		assert_false(heard(i));
+	shelves_free();
+	let_go();
+	for (unsigned i = 1; i < 6; i++)
+		assert_true(heard(i));
+	ask(6, "a.test");
+	assert_true(heard(6));
+	assert_int_equal(src.asked, 2);
+}
+
 int main(void)
 {
 #define T(f, s) cmocka_unit_test_setup_teardown(f, s, stop)
-	const struct CMUnitTest tests[] = { T(test_joined, start), T(test_subnet, start), T(test_not_shared, start), T(test_failure, start),
+	const struct CMUnitTest tests[] = { T(test_joined, start), T(test_store_busy, start), T(test_subnet, start), T(test_not_shared, start), T(test_failure, start),
 					    T(test_failure_not_kept, start_no_failures), T(test_leader_leaves, start), T(test_deadline, start),
 					    T(test_verify, start_verify), T(test_stop, start) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
