@@ -1,6 +1,7 @@
 #include "kube/proxy.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/url.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,54 +52,24 @@ static int bad_url(struct fl_str text, struct fl_err *e)
 		FL_FMT(text));
 }
 
-/* "host", "host:port", "[v6]", "[v6]:port" */
-static bool host_port(struct fl_kube_config *k, struct fl_str s)
-{
-	int64_t port = k->tls ? 443 : 80;
-	struct fl_str host, rest;
-	if (s.n && s.p[0] == '[') {
-		const char *close = memchr(s.p, ']', s.n);
-		if (!close)
-			return false;
-		host = (struct fl_str){ s.p + 1, (size_t)(close - s.p) - 1 };
-		rest = (struct fl_str){ close + 1, s.n - host.n - 2 };
-		if (rest.n && rest.p[0] != ':')
-			return false;
-		rest = rest.n ? (struct fl_str){ rest.p + 1, rest.n - 1 } : rest;
-	} else {
-		rest = fl_str_cut(s, ':', &host);
-		if (memchr(rest.p, ':', rest.n))
-			return false;
-	}
-	if (!host.n || memchr(host.p, '@', host.n) || memchr(host.p, ' ', host.n))
-		return false;
-	if (rest.n && fl_parse_int(rest, 1, 65535, &port))
-		return false;
-	k->host = keep(k, host);
-	k->port = (uint16_t)port;
-	k->authority = keep(k, s);
-	return true;
-}
-
 int fl_kube_config_url(struct fl_kube_config *k, struct fl_str text, bool tls, struct fl_err *e)
 {
-	struct fl_str rest = fl_str_trim(text), at, path;
-	k->tls = tls;
-	if (fl_str_starts(rest, FL_STR("https://")) || fl_str_starts(rest, FL_STR("http://"))) {
-		k->tls = rest.p[4] == 's';
-		rest = (struct fl_str){ rest.p + 7 + k->tls, rest.n - 7 - k->tls };
-	} else if (memmem(rest.p, rest.n, "://", 3)) {
+	struct fl_str at = fl_str_trim(text), path;
+	struct fl_url u;
+	if (!memmem(at.p, at.n, "://", 3))
+		at = fl_arena_printf(&k->mem, "http%s://%.*s", tls ? "s" : "", FL_FMT(at));
+	else if (!fl_str_starts(at, FL_STR("https://")) && !fl_str_starts(at, FL_STR("http://")))
 		return fl_err_set(e, "unsupported protocol scheme in \"%.*s\": must be http or https", FL_FMT(text));
-	}
-	const char *slash = memchr(rest.p, '/', rest.n);
-	at = (struct fl_str){ rest.p, slash ? (size_t)(slash - rest.p) : rest.n };
-	path = (struct fl_str){ rest.p + at.n, rest.n - at.n };
-	fl_str_cut(path, '?', &path);
+	if (!fl_url_http(&u, at))
+		return bad_url(text, e);
+	fl_str_cut(u.rest, '?', &path);
 	fl_str_cut(path, '#', &path);
 	while (path.n && path.p[path.n - 1] == '/')
 		path.n--;
-	if (!host_port(k, at) || memchr(path.p, ' ', path.n))
-		return bad_url(text, e);
+	k->tls = u.tls;
+	k->host = keep(k, u.host);
+	k->port = u.port;
+	k->authority = keep(k, u.authority);
 	k->prefix = keep(k, path);
 	k->base = fl_arena_printf(&k->mem, "http%s://%s%s", k->tls ? "s" : "", k->authority, k->prefix).p;
 	return 0;

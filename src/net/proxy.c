@@ -1,4 +1,5 @@
 #include "net/proxy.h"
+#include "base/url.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -123,7 +124,6 @@ static int credentials(struct fl_proxy *p, struct fl_arena *a, struct fl_str use
 int fl_proxy_parse(struct fl_proxy *p, struct fl_arena *a, struct fl_str url, struct fl_err *e)
 {
 	struct fl_str scheme = scheme_of(url), at = url, path;
-	int64_t port = 80;
 	if (scheme.n && !fl_str_is(scheme, "http"))
 		return fl_err_set(e, "a proxy of scheme \"%.*s\" is known, but this version of fairlead does not support it yet: http only",
 				  FL_FMT(scheme));
@@ -138,22 +138,11 @@ int fl_proxy_parse(struct fl_proxy *p, struct fl_arena *a, struct fl_str url, st
 			return ret;
 		at = (struct fl_str){ sign + 1, (size_t)(at.p + at.n - sign) - 1 };
 	}
-	const char *colon = memrchr(at.p, ':', at.n), *close = memrchr(at.p, ']', at.n);
-	struct fl_str host = at;
-	if (colon && (!close || colon > close)) {
-		host.n = (size_t)(colon - at.p);
-		if (fl_parse_int((struct fl_str){ colon + 1, at.n - host.n - 1 }, 1, 65535, &port))
-			host.n = 0;
-	}
-	if (host.n > 2 && host.p[0] == '[')
-		host = (struct fl_str){ host.p + 1, host.n - 2 };
-	bool odd = !host.n;
-	for (size_t i = 0; i < host.n; i++)
-		odd |= host.p[i] <= ' ' || host.p[i] == '[' || host.p[i] == ']';
-	if (odd)
+	struct fl_url u = { .port = 80 };
+	if (!fl_url_authority(&u, at))
 		return fl_err_set(e, "invalid proxy address: it names no host");
-	p->host = fl_arena_str(a, host).p;
-	p->port = (uint16_t)port;
+	p->host = fl_arena_str(a, u.host).p;
+	p->port = u.port;
 	return p->host ? 0 : fl_err_set(e, "out of memory");
 }
 

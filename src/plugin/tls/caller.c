@@ -1,5 +1,6 @@
 #include "plugin/tls/caller.h"
 #include "base/mem.h"
+#include "base/url.h"
 #include "net/resolve.h"
 #include <errno.h>
 #include <stdio.h>
@@ -17,30 +18,17 @@ static void forget(char **s)
 	*s = NULL;
 }
 
-/* "https://host[:port][/path]": false: it is none. A path that is missing is "/". */
+/* false: none that can be asked. Without a path it is "/". */
 static bool parse(struct parts *p, const char *url)
 {
-	int64_t port;
-	p->tls = !strncmp(url, "https://", 8);
-	if (!p->tls && strncmp(url, "http://", 7))
+	struct fl_url u;
+	if (!fl_url_http(&u, fl_str(url)) || u.host.n >= sizeof p->host || u.authority.n >= sizeof p->authority)
 		return false;
-	const char *at = url + 7 + p->tls, *slash = at + strcspn(at, "/?#");
-	struct fl_str auth = { at, (size_t)(slash - at) }, host, rest;
-	p->path = *slash == '/' ? slash : "/";
-	port = p->tls ? 443 : 80;
-	if (auth.n && *auth.p == '[') {
-		rest = fl_str_cut(auth, ']', &host);
-		host = (struct fl_str){ host.p + 1, host.n - 1 };
-		rest = rest.n && *rest.p == ':' ? (struct fl_str){ rest.p + 1, rest.n - 1 } : (struct fl_str){ 0 };
-	} else {
-		rest = fl_str_cut(auth, ':', &host);
-	}
-	if (!host.n || host.n >= sizeof p->host || auth.n >= sizeof p->authority || memchr(auth.p, '@', auth.n) ||
-	    (rest.n && fl_parse_int(rest, 1, 65535, &port)))
-		return false;
-	*fl_put_bytes(p->host, host.p, host.n) = 0;
-	*fl_put_bytes(p->authority, auth.p, auth.n) = 0;
-	p->port = (uint16_t)port;
+	*fl_put_bytes(p->host, u.host.p, u.host.n) = 0;
+	*fl_put_bytes(p->authority, u.authority.p, u.authority.n) = 0;
+	p->tls = u.tls;
+	p->port = u.port;
+	p->path = fl_str_starts(u.rest, FL_STR("/")) ? u.rest.p : "/";
 	return true;
 }
 
