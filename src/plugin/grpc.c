@@ -276,7 +276,7 @@ static enum fl_verdict begin(struct grpc *g, struct fl_query *q)
 		return fl_yield(q, -ENOMEM);
 	t->ask.question = (uint16_t)(q->qname.len + 4u);
 	t->ask.done = back;
-	t->deadline_ns = fl_now(q->shard) + BUDGET_NS;
+	t->deadline_ns = q->root->born_ns + BUDGET_NS;  /* also of one that waited for another's answer before (cache) */
 	fl_policy_order(g->policy, t->order, g->n, q->shard->rng, &g->robin);
 	*fl_slot(q) = t;
 	return attempt(t) ? FL_WAIT : give_up(t);

@@ -31,7 +31,7 @@ struct trip {
 	uint8_t order[FWD_MAX + 1], at; /* servers of the set, and which is next */
 	uint8_t *many;                  /* order, when the set has more servers than that (files) */
 	unsigned fails, attempts, failovers;
-	uint64_t began_ns, deadline_ns, hedge_ns;       /* hedge_ns: when another server is asked too; 0: not any more */
+	uint64_t deadline_ns, hedge_ns; /* hedge_ns: when another server is asked too; 0: not any more */
 	bool counted;                   /* in st->concurrent */
 	uint16_t *equal;                /* where it is counted, while it is in a stanza */
 	int ret;                        /* of the last exchange that failed */
@@ -69,7 +69,7 @@ static bool enter(struct trip *t, struct fwd_stanza *st)
 	t->why = NULL;
 	t->many = NULL;
 	uint64_t budget = (uint64_t)st->read_ns > BUDGET_NS ? (uint64_t)st->read_ns : BUDGET_NS;
-	t->deadline_ns = t->began_ns + budget;  /* one for all stanzas: no client waits for each of them */
+	t->deadline_ns = t->q->root->born_ns + budget;  /* one for all that a client asked for: stanzas, joined misses, searched names */
 	if (!st->max_concurrent)
 		return true;
 	t->counted = true;
@@ -555,7 +555,6 @@ enum fl_verdict fl_forward_query(void *inst, struct fl_query *q)
 	if (!t)
 		return fl_yield(q, -ENOMEM);
 	t->q = q;
-	t->began_ns = fl_now(q->shard);
 	t->ticket = fl_ticket(q);
 	t->leg.trip = t;
 	*fl_slot(q) = t;

@@ -8,27 +8,48 @@
 #include "wire/message.h"
 #include "wire/pack.h"
 
-extern const struct fl_plugin fl_plugin_forward;
-static const struct fl_directive_entry table[] = { { "forward", &fl_plugin_forward }, { 0 } };
-static const char *const known[] = { "forward", NULL };
+extern const struct fl_plugin fl_plugin_cache, fl_plugin_forward;
+static const struct fl_directive_entry table[] = { { "cache", &fl_plugin_cache }, { "forward", &fl_plugin_forward }, { 0 } };
+static const char *const known[] = { "cache", "forward", NULL };
 
 static uint16_t up_port[2];
 static int up[2], client[8];
+
+static void upstreams(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		up_port[i] = 0;
+		up[i] = bound(SOCK_DGRAM | SOCK_NONBLOCK, &up_port[i]);
+	}
+}
+
+static void clients(void)
+{
+	for (unsigned i = 0; i < FL_COUNT(client); i++)
+		client[i] = dial(SOCK_DGRAM);
+}
 
 static int start(void **state)
 {
 	char text[300];
 	(void)state;
-	for (unsigned i = 0; i < 2; i++) {
-		up_port[i] = 0;
-		up[i] = bound(SOCK_DGRAM | SOCK_NONBLOCK, &up_port[i]);
-	}
+	upstreams();
 	snprintf(text, sizeof text, ".:%u {\n forward rr.test 127.0.0.1:%u 127.0.0.1:%u {\n policy round_robin\n }\n"
 				    " forward . 127.0.0.1:%u {\n max_concurrent 2\n prefer_udp\n }\n}\n",
 		 server_port(), up_port[0], up_port[1], up_port[0]);
 	serve(table, known, NULL, text);
-	for (unsigned i = 0; i < FL_COUNT(client); i++)
-		client[i] = dial(SOCK_DGRAM);
+	clients();
+	return 0;
+}
+
+static int start_cache(void **state)
+{
+	char text[300];
+	(void)state;
+	upstreams();
+	snprintf(text, sizeof text, ".:%u {\n cache {\n servfail 0\n }\n forward . 127.0.0.1:%u\n}\n", server_port(), up_port[0]);
+	serve(table, known, NULL, text);
+	clients();
 	return 0;
 }
 
@@ -270,10 +291,27 @@ static void test_max_concurrent(void **state)
 	assert_true(take(0));
 }
 
+/* Who waited for another's answer, which was none that could be kept, has been a client no shorter for that. */
+static void test_followers_in_time(void **state)
+{
+	(void)state;
+	ask(0, "a.test", NULL);
+	fl_loop_advance(loop, FL_SEC);
+	ask(1, "a.test", NULL);
+	fl_loop_advance(loop, 3500 * FL_MS);
+	assert_true(answered(0));
+	assert_int_equal(rcode(), FL_SERVFAIL);
+	assert_false(answered(1));
+	fl_loop_advance(loop, FL_SEC + FL_MS);  /* 4.5 s */
+	assert_true(answered(1));
+	assert_int_equal(rcode(), FL_SERVFAIL);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, stop)
 	const struct CMUnitTest tests[] = { T(test_request), T(test_strange_replies), T(test_large), T(test_round_robin),
-					    T(test_max_concurrent) };
+					    T(test_max_concurrent),
+					    cmocka_unit_test_setup_teardown(test_followers_in_time, start_cache, stop) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
