@@ -245,6 +245,51 @@ static void remember(struct fl_tls *t)
 	t->past = NULL;
 }
 
+/* The names or the addresses that a certificate is for, with commas between them. How many; more than fit: the text is of no use. */
+static unsigned names_of(struct gnutls_session_int *s, bool ip, char *to, size_t cap)
+{
+	unsigned n = 0, all = 0;
+	size_t at = 0;
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(s, &n);
+	gnutls_x509_crt_t crt;
+	*to = 0;
+	if (!n || gnutls_x509_crt_init(&crt))
+		return 0;
+	int ret = gnutls_x509_crt_import(crt, chain, GNUTLS_X509_FMT_DER);
+	for (unsigned i = 0; ret >= 0; i++) {
+		char one[256], text[INET6_ADDRSTRLEN];
+		size_t len = sizeof one;
+		ret = gnutls_x509_crt_get_subject_alt_name(crt, i, one, &len, NULL);
+		if (ret == GNUTLS_E_SHORT_MEMORY_BUFFER)
+			ret = 0;
+		if (ret != (ip ? GNUTLS_SAN_IPADDRESS : GNUTLS_SAN_DNSNAME))
+			continue;
+		if (ip && !inet_ntop(len == 4 ? AF_INET : AF_INET6, one, text, sizeof text))
+			continue;
+		int k = snprintf(to + at, cap - at, "%s%.*s", all++ ? ", " : "", (int)(ip ? strlen(text) : len), ip ? text : one);
+		at = at + (size_t)k < cap ? at + (size_t)k : cap - 1;
+	}
+	gnutls_x509_crt_deinit(crt);
+	for (size_t i = 0; i < at; i++) /* it goes to the log */
+		to[i] = to[i] >= ' ' && to[i] < 0x7f ? to[i] : '?';
+	return at + 1 < cap ? all : all + 100;
+}
+
+static void refused_name(struct gnutls_session_int *s, const char *name, const char *text, struct fl_err *e)
+{
+	char names[100], ip[16];
+	bool address = inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+	unsigned n = names_of(s, address, names, sizeof names);
+	if (!n && address)
+		fl_err_set(e, "%scannot validate certificate for %s because it doesn't contain any IP SANs", text, name);
+	else if (!n)
+		fl_err_set(e, "%scertificate is not valid for any names, but wanted to match %s", text, name);
+	else if (n >= 100)              /* Go has them all when they are fewer than that; we, as far as there is room */
+		fl_err_set(e, "%scertificate is valid for %u names, but none matched %s", text, n - 100, name);
+	else
+		fl_err_set(e, "%scertificate is valid for %s, not %s", text, names, name);
+}
+
 /* As crypto/x509 words it, where it has a word. */
 void fl_tls_refused(struct gnutls_session_int *s, const char *name, struct fl_err *e)
 {
@@ -255,7 +300,7 @@ void fl_tls_refused(struct gnutls_session_int *s, const char *name, struct fl_er
 	} else if (status & (GNUTLS_CERT_EXPIRED | GNUTLS_CERT_NOT_ACTIVATED)) {
 		fl_err_set(e, "%scertificate has expired or is not yet valid", text);
 	} else if (status & GNUTLS_CERT_UNEXPECTED_OWNER) {
-		fl_err_set(e, "%scertificate is not valid for %s", text, name);
+		refused_name(s, name, text, e);
 	} else {
 		gnutls_datum_t words = { 0 };
 		gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &words, 0);

@@ -329,6 +329,7 @@ void fl_up_tell(struct fl_up_sock *s, enum up_phase phase)
 	struct up_told *t = &s->up->net->told;
 	socklen_t len = sizeof t->local;
 	t->phase = s->connecting ? UP_DIAL : phase;
+	t->shaking = s->connecting && s->tls;
 	if (getsockname(s->io.fd, (struct sockaddr *)&t->local, &len))
 		t->local = (struct sockaddr_in6){ 0 };
 }
@@ -509,15 +510,36 @@ static void address_text(char *to, size_t cap, const struct sockaddr_in6 *sa)
 		snprintf(to, cap, sa->sin6_family == AF_UNIX ? "@" : "[%s]:%u", inet_ntop(AF_INET6, &sa->sin6_addr, ip, sizeof ip), ntohs(sa->sin6_port));
 }
 
-/* What net/http and grpc-go write around the words of the connection. */
-static void wrap(const struct fl_upstream *u, char *to, size_t cap)
+/* What grpc-go writes around the words of the connection, or instead of them; a status that the server sent has its code in them. */
+static void wrap_grpc(const struct up_told *t, int ret, const char *inner, char *to, size_t cap)
+{
+	const char *before = "Unavailable desc = ", *after = "";
+	if (ret == -ETIMEDOUT) {
+		before = "DeadlineExceeded desc = ";
+		inner = t->phase == UP_DIAL ? "context deadline exceeded while waiting for connections to become ready" : "context deadline exceeded";
+	} else if (t->phase == UP_DIAL) {
+		before = t->shaking ? "Unavailable desc = connection error: desc = \"transport: authentication handshake failed: "
+			 : "Unavailable desc = connection error: desc = \"transport: Error while dialing: ";
+		after = "\"";
+	} else if (!strncmp(inner, "code = ", 7)) {
+		before = "";
+		inner += 7;
+	} else if (ret != -EPROTO) {
+		before = "Unavailable desc = error reading from server: ";
+	}
+	snprintf(to, cap, "rpc error: code = %s%s%s", before, inner, after);
+}
+
+/* What net/http and grpc-go make of it. */
+static void wrap(const struct fl_upstream *u, int ret, char *to, size_t cap)
 {
 	char inner[UP_WORDS + 128];
 	snprintf(inner, sizeof inner, "%s", to);
 	if (u->conf.kind == FL_UP_HTTPS)
-		snprintf(to, cap, "%s \"https://%s/dns-query\": %s", u->conf.get ? "Get" : "Post", u->conf.name, inner);
+		snprintf(to, cap, "%s \"https://%s/dns-query\": %s", u->conf.get ? "Get" : "Post", u->conf.name,
+			 ret == -ETIMEDOUT ? "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" : inner);
 	else if (u->conf.kind == FL_UP_GRPC)
-		snprintf(to, cap, "rpc error: code = Unavailable desc = %s", inner);
+		wrap_grpc(&u->net->told, ret, inner, to, cap);
 }
 
 void fl_upstream_why(const struct fl_up_ask *a, int ret, char *to, size_t cap)
@@ -534,9 +556,11 @@ void fl_upstream_why(const struct fl_up_ask *a, int ret, char *to, size_t cap)
 		snprintf(to, cap, "EOF");
 	else if ((ret == -EPROTO || a->up->conf.kind == FL_UP_QUIC) && t->words[0])
 		snprintf(to, cap, "%s", t->words);
+	else if (ret == -ETIMEDOUT && t->shaking)
+		snprintf(to, cap, "context deadline exceeded");
 	else if (ret == -ETIMEDOUT)
 		snprintf(to, cap, "%s %s %s: i/o timeout", verb, proto, way);
 	else
 		snprintf(to, cap, "%s %s %s: %s: %s", verb, proto, way, calls[t->phase], go_error(-ret));
-	wrap(a->up, to, cap);
+	wrap(a->up, ret, to, cap);
 }

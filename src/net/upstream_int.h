@@ -19,6 +19,7 @@ struct fl_up_way {
 /* Of the error that is being told. */
 struct up_told {
 	enum up_phase phase;
+	bool shaking;                   /* in a handshake of TLS */
 	struct sockaddr_in6 local;
 	char words[UP_WORDS];           /* of a -EPROTO */
 };

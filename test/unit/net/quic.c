@@ -248,7 +248,7 @@ static void test_wrong_name(void **state)
 	run(FL_SEC);
 	assert_int_equal(ask[0].ret, -EPROTO);
 	assert_string_equal(ask[0].why,
-			    "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate is not valid for other.test");
+			    "CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certificate is valid for dns.test, not other.test");
 }
 
 static void test_resume(void **state)
