@@ -42,7 +42,8 @@ static void close_all(struct dnstap_sink *s)
 	s->waits = false;
 }
 
-/* Frames that were only partly sent are lost with the connection: where one begins the next reader would not know. */
+/* Frames that were only partly sent are lost with the connection: where one begins the next reader would not know. The words are Go's: what
+ * NULL: there was no address to connect to, and why says all. */
 static void fail(struct dnstap_sink *s, const char *what, const char *why)
 {
 	bool was_on = s->state == SINK_ON;
@@ -51,6 +52,8 @@ static void fail(struct dnstap_sink *s, const char *what, const char *why)
 	const char *proto = protos[s->where->proto == DNSTAP_TLS ? DNSTAP_TCP : s->where->proto];
 	if (!s->incoming && was_on)
 		fl_log(FL_WARN, WHO, "Connection to dnstap endpoint %.*s lost: %s: %s", FL_FMT(at), what, why);
+	else if (!s->incoming && !s->silent && !what)
+		fl_log(FL_ERROR, WHO, "No connection to dnstap endpoint: dial %s: %s", proto, why);
 	else if (!s->incoming && !s->silent)
 		fl_log(FL_ERROR, WHO, "No connection to dnstap endpoint: dial %s %.*s: %s: %s", proto, FL_FMT(at), what, why);
 	s->silent = true;
@@ -341,6 +344,13 @@ static void dial(struct dnstap_sink *s, const struct sockaddr *sa, socklen_t n)
 		fail_errno(s, "connect", errno);
 }
 
+static void fail_lookup(struct dnstap_sink *s, const char *why)
+{
+	char text[512];
+	snprintf(text, sizeof text, "lookup %s: %s", s->host, why);
+	fail(s, NULL, text);
+}
+
 static void resolved(void *arg, const struct fl_addresses *a, const char *why)
 {
 	struct dnstap_sink *s = arg;
@@ -348,7 +358,7 @@ static void resolved(void *arg, const struct fl_addresses *a, const char *why)
 	if (a->n)
 		dial(s, (const struct sockaddr *)&a->sa[0], a->len[0]);
 	else
-		fail(s, "lookup", why);
+		fail_lookup(s, why);
 }
 
 bool fl_dnstap_split(struct fl_str at, char host[256], uint16_t *port)
@@ -371,7 +381,10 @@ static void dial_host(struct dnstap_sink *s)
 	struct fl_addresses a;
 	uint16_t port;
 	if (!fl_dnstap_split(s->where->endpoint, s->host, &port)) {
-		fail(s, "address", "missing port in address");
+		char why[320] = "missing address";
+		if (s->where->endpoint.n)
+			snprintf(why, sizeof why, "address %.*s: missing port in address", FL_FMT(s->where->endpoint));
+		fail(s, NULL, why);
 		return;
 	}
 	if (!*s->host)
@@ -383,7 +396,7 @@ static void dial_host(struct dnstap_sink *s)
 	step(s, SINK_RESOLVE);
 	s->resolve = fl_resolve(s->loop, s->host, port, resolved, s);
 	if (!s->resolve)
-		fail(s, "lookup", "no thread to resolve the name");
+		fail_lookup(s, "no thread to resolve the name");
 }
 
 static void begin(struct dnstap_sink *s)
@@ -391,6 +404,10 @@ static void begin(struct dnstap_sink *s)
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	if (s->where->proto != DNSTAP_UNIX) {
 		dial_host(s);
+		return;
+	}
+	if (!s->where->endpoint.n) {
+		fail(s, NULL, "missing address");
 		return;
 	}
 	if (s->where->endpoint.n >= sizeof sun.sun_path) {
