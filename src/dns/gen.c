@@ -480,6 +480,13 @@ int fl_gen_start(struct fl_gen *g, struct fl_err *e)
 	return 0;
 }
 
+void fl_gen_serve(struct fl_gen *g)
+{
+	g->serving = true;
+	for (struct fl_serves *v = g->serves; v; v = v->next)
+		v->fn(*v->inst);
+}
+
 void fl_gen_stop(struct fl_gen *g)
 {
 	if (!g->running)

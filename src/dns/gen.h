@@ -62,6 +62,7 @@ struct fl_group {
 struct fl_every { struct fl_timer t; struct fl_gen *gen; uint64_t ns; void (*fn)(void *); void **inst; struct fl_every *next; };
 struct fl_wait { uint64_t ns; bool (*done)(void *); void (*given_up)(void *); void **inst; bool over; struct fl_wait *next; };
 struct fl_watching { void *watch; void (*fn)(void *); void **inst; struct fl_watching *next; struct fl_str path; };
+struct fl_serves { void (*fn)(void *); void **inst; struct fl_serves *next; };
 
 /* fl_setup_everywhere() */
 struct fl_everywhere { const struct fl_plugin *p; void *inst; const char *before; struct fl_everywhere *next; };
@@ -77,6 +78,7 @@ struct fl_gen {
 	struct fl_every *every;
 	struct fl_wait *wait;
 	struct fl_watching *watching;
+	struct fl_serves *serves;
 	struct fl_everywhere *everywhere; unsigned neverywhere;
 	struct fl_kept_ref *kept;
 	bool running, serving;
@@ -94,6 +96,7 @@ struct fl_setup {
 /* Sets up, links and makes the chains; nothing runs yet. conf is taken in any case. NULL with the words in e. */
 struct fl_gen *fl_gen_build(struct fl_server *srv, struct fl_conf *conf, struct fl_err *e);
 int fl_gen_start(struct fl_gen *g, struct fl_err *e);   /* start() of all, timers and watches */
+void fl_gen_serve(struct fl_gen *g);                    /* every shard has it: those that asked are told */
 void fl_gen_stop(struct fl_gen *g);                     /* no new queries come: timers, watches, stop() */
 void fl_gen_destroy(struct fl_gen *g);                  /* NULL is fine; started ones are stopped first */
 

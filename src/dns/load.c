@@ -181,7 +181,7 @@ static void swapped(void *arg)
 	s->gen = g;
 	remember_keys(s, g);
 	finish(l, true);
-	g->serving = true;
+	fl_gen_serve(g);
 	retire(s, old);
 }
 

@@ -284,6 +284,16 @@ int fl_setup_watch(struct fl_setup *s, const char *path, void (*changed)(void *i
 	return 0;
 }
 
+int fl_setup_serves(struct fl_setup *s, void (*fn)(void *inst))
+{
+	struct fl_serves *v = fl_zalloc(&s->gen->arena, sizeof *v);
+	if (!v)
+		return -ENOMEM;
+	*v = (struct fl_serves){ fn, &s->inst->inst, s->gen->serves };
+	s->gen->serves = v;
+	return 0;
+}
+
 int fl_setup_wait(struct fl_setup *s, uint64_t ns, bool (*done)(void *inst), void (*given_up)(void *inst))
 {
 	struct fl_wait *w = fl_zalloc(&s->gen->arena, sizeof *w);

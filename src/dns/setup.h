@@ -99,6 +99,9 @@ int fl_setup_everywhere(struct fl_setup *s, const struct fl_plugin *p, void *ins
 int fl_setup_every(struct fl_setup *s, uint64_t ns, void (*fn)(void *inst));
 int fl_setup_watch(struct fl_setup *s, const char *path, void (*changed)(void *inst));
 
+/* Once, on the main thread, when the generation begins to serve (see fl_setup_serving()), if it ever does. 0, -ENOMEM. */
+int fl_setup_serves(struct fl_setup *s, void (*fn)(void *inst));
+
 /* start() may not block. One that needs time (kubernetes: the first sync) says so here, from setup() or link(): the swap (at start-up: the
  * listening) waits until done(inst) is true or ns have passed; polled after every batch of the main loop. */
 int fl_setup_wait(struct fl_setup *s, uint64_t ns, bool (*done)(void *inst), void (*given_up)(void *inst));

@@ -8,8 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define SERVING_NS (100 * FL_MS)
-
 struct tls {
 	struct fl_tls_host *host;       /* of files */
 	const char *file[3];
@@ -18,10 +16,6 @@ struct tls {
 	struct fl_acme_options o;
 	struct fl_str key;
 	const void *gen;                /* the generation's arena: who is of the same */
-	struct fl_loop *loop;
-	bool works;                     /* not only looked at (-check, explain, fl-sim) */
-	const bool *serving;
-	struct fl_timer timer;
 	struct tls *next;
 };
 
@@ -190,6 +184,14 @@ static void *make_agent(void *arg)
 
 static void destroy_agent(void *agent) { fl_acme_agent_destroy(agent); }
 
+/* The CA will ask this server: not before it serves. */
+static void serves(void *inst)
+{
+	struct tls *t = inst;
+	if (t->agent)
+		fl_acme_agent_start(t->agent);
+}
+
 static int acme(struct fl_setup *s, struct tls *t)
 {
 	const struct fl_process *p = fl_setup_process(s);
@@ -198,45 +200,18 @@ static int acme(struct fl_setup *s, struct tls *t)
 		return ret;
 	t->key = key_of(s, &t->o);
 	t->gen = fl_setup_arena(s);
-	t->loop = fl_setup_loop(s);
-	t->serving = fl_setup_serving(s);
-	t->works = !p->dry && !p->trace && !fl_clock_is_virtual();
 	if ((ret = conflict(s, t)))
 		return ret;
-	struct agent_wanted w = { t->loop, &t->o, { "" } };
+	struct agent_wanted w = { fl_setup_loop(s), &t->o, { "" } };
 	t->agent = fl_setup_keep(s, t->key, make_agent, destroy_agent, &w);
 	if (!t->agent)
 		return fl_setup_error(s, "%s", w.err.msg);
 	fl_setup_block(s)->tls = fl_acme_agent_host(t->agent);
+	bool works = !p->dry && !p->trace && !fl_clock_is_virtual();    /* not only looked at (-check, explain, fl-sim) */
+	if (works && fl_setup_serves(s, serves))
+		return fl_setup_error(s, "out of memory");
 	/* Above the cache: a denial that it holds from before must not hide a record from the CA. */
 	return fl_setup_everywhere(s, &fl_acme_answers, NULL, "cache") ? fl_setup_error(s, "out of memory") : 0;
-}
-
-/* The CA will ask this server: not before it serves. */
-static void look(struct fl_timer *timer)
-{
-	struct tls *t = (struct tls *)((char *)timer - offsetof(struct tls, timer));
-	if (*t->serving)
-		fl_acme_agent_start(t->agent);
-	else
-		fl_timer_set(t->loop, timer, fl_loop_now(t->loop) + SERVING_NS);
-}
-
-static int start(void *inst, struct fl_err *e)
-{
-	struct tls *t = inst;
-	(void)e;
-	t->timer.fn = look;
-	if (t->agent && t->works)
-		fl_timer_set(t->loop, &t->timer, fl_loop_now(t->loop) + SERVING_NS);
-	return 0;
-}
-
-static void stop(void *inst)
-{
-	struct tls *t = inst;
-	if (t->agent)
-		fl_timer_clear(t->loop, &t->timer);
 }
 
 static void destroy(void *inst)
@@ -288,4 +263,4 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(tls, .opts = opts, .setup = setup, .start = start, .stop = stop, .destroy = destroy);
+FL_PLUGIN(tls, .opts = opts, .setup = setup, .destroy = destroy);

@@ -19,7 +19,8 @@
 /* ---- a plugin: answers A with 192.0.2.N; "slow..." waits 20 ms first; "nope" is not its own; "way" says how the client came ---- */
 
 struct fixed { uint8_t last; const struct fl_rrset *set; };
-static unsigned alive;
+static unsigned alive, served;
+static void serves(void *inst) { served += ((struct fixed *)inst)->last; }
 
 /* In chains of blocks that do not name it (fl_setup_everywhere): answers "every", and remembers its slot. */
 static enum fl_verdict every_query(void *inst, struct fl_query *q)
@@ -50,6 +51,8 @@ static int fixed_setup(struct fl_setup *s, void **inst)
 	f->set = fl_rrset_one(fl_setup_arena(s), FL_T_A, 30, ip, 4);
 	static uint8_t mine = 250;
 	if (fl_disp_next_arg(d) && fl_setup_everywhere(s, &everywhere, &mine, fl_disp_val(d).n == 5 ? "fixed" : "unbuilt"))
+		return fl_setup_error(s, "out of memory");
+	if (fl_setup_serves(s, serves))
 		return fl_setup_error(s, "out of memory");
 	*inst = f;
 	alive++;
@@ -376,7 +379,10 @@ static void test_failed_load_keeps_the_old(void **state)
 {
 	(void)state;
 	struct work w = { .fn = basics };
+	served = 0;
 	assert_true(load("test:%s {\n fixed 7\n}\n", port));
+	assert_int_equal(served, 7);            /* told once, and not by what never served */
+	assert_false(load("test:%s {\n fixed 1\n}\nother:%s {\n fixed\n}\n", port, port));
 	assert_false(load("test:%s {\n fixed\n}\n", port));
 	assert_non_null(strstr(last_error.msg, "plugin/fixed: Corefile:2"));
 	assert_false(load("test:%s {\n unbuilt\n}\n", port));
@@ -384,6 +390,7 @@ static void test_failed_load_keeps_the_old(void **state)
 	assert_false(load("test:99999 {\n fixed 8\n}\n"));
 	assert_false(load("test:%s {\n fixed 8\n}\ntest:%s {\n fixed 9\n}\n", port, port));
 	assert_string_equal(strstr(last_error.msg, " - it is"), " - it is already defined");
+	assert_int_equal(served, 7);
 	with_client(&w);
 	assert_int_equal(w.bad, 0);
 }
