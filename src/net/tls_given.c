@@ -86,12 +86,18 @@ static int name_show(gnutls_session_t session, const struct gnutls_cert_retr_st 
 
 static int name_load(struct fl_tls_named *n, const struct fl_tls_pair *p, struct fl_err *e)
 {
-	enum { CHAIN = 16 };
 	gnutls_datum_t cert = { (unsigned char *)(uintptr_t)p->cert.p, (unsigned)p->cert.n }, key = { (unsigned char *)(uintptr_t)p->key.p, (unsigned)p->key.n };
-	unsigned room = CHAIN;
-	n->chain = fl_xalloc(CHAIN * sizeof *n->chain);
-	int ret = gnutls_pcert_list_import_x509_raw(n->chain, &room, &cert, GNUTLS_X509_FMT_PEM, 0);
+	gnutls_x509_crt_t *crt = NULL;
+	unsigned many = 0, room;
+	int ret = gnutls_x509_crt_list_import2(&crt, &many, &cert, GNUTLS_X509_FMT_PEM, 0);
+	n->chain = fl_xalloc((many + 1) * sizeof *n->chain);
+	room = many;
+	if (ret >= 0)
+		ret = gnutls_pcert_import_x509_list(n->chain, crt, &room, 0);
 	n->nchain = ret >= 0 ? room : 0;
+	for (unsigned i = 0; i < many; i++)
+		gnutls_x509_crt_deinit(crt[i]);
+	gnutls_free(crt);
 	if (ret >= 0 && (ret = gnutls_privkey_init(&n->key)) >= 0)
 		ret = gnutls_privkey_import_x509_raw(n->key, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
 	return ret < 0 ? fl_err_set(e, "%s: %s", n->text, gnutls_strerror(ret)) : 0;

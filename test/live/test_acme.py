@@ -270,6 +270,17 @@ def test_start_again_and_damaged_storage():
             assert b"END CERTIFICATE" in again.stored("crt").read_bytes()
 
 
+def test_a_long_chain_in_the_storage():
+    with FakeCA() as ca, Acme(ca) as s:
+        s.wait_log("ACME: certificate for")
+        first = s.cert()
+        s.process.terminate()
+        s.exit_code()
+        s.stored("crt").write_bytes(ca.pem(first) + 20 * ca.root_pem)
+        s.start()
+        assert s.cert().serial_number == first.serial_number and ca.count("order") == 1
+
+
 def test_account_forgotten():
     """A CA that was set up anew does not know us: a new account is made at once."""
     with FakeCA(life_s=14) as ca, Acme(ca) as s:

@@ -285,6 +285,10 @@ static void obtained(struct fl_acme_agent *a)
 	char *cert = copy(a->flow.chain), *key = fl_acme_key_pem(a->new_key), until[32], renew[32];
 	int ret = take(a, s, &cert, &key, false, &e);
 	if (ret >= 0) {
+		/* It serves in any case; without the files the next start will need another one. */
+		if (fl_acme_write(&a->storage, FL_ACME_CERT_KEY, s->name, s->key, &e) ||
+		    fl_acme_write(&a->storage, FL_ACME_CERT, s->name, s->cert, &e) || meta_save(a, s, a->flow.certificate, &e))
+			fl_log(FL_ERROR, "plugin/tls", "ACME: %s", e.msg);
 		date(until, s->until);
 		date(renew, fl_acme_renew_at(s->from, s->until));
 		fl_log(FL_INFO, "plugin/tls", "ACME: certificate for %s from %s: it ends at %s, to be renewed from %s", s->name, a->o.ca, until, renew);
@@ -296,10 +300,6 @@ static void obtained(struct fl_acme_agent *a)
 			fl_log(FL_WARN, "plugin/tls", "ACME: the certificate for %s is due already: is the clock right?", s->name);
 			s->at_ns = fl_loop_now(a->loop) + ms * FL_MS;
 		}
-		/* It serves in any case; without the files the next start will need another one. */
-		if (fl_acme_write(&a->storage, FL_ACME_CERT_KEY, s->name, s->key, &e) ||
-		    fl_acme_write(&a->storage, FL_ACME_CERT, s->name, s->cert, &e) || meta_save(a, s, a->flow.certificate, &e))
-			fl_log(FL_ERROR, "plugin/tls", "ACME: %s", e.msg);
 	}
 	free(cert);
 	wipe(&key);

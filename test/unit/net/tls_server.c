@@ -370,6 +370,14 @@ static const char *asks(struct fl_tls_host *h, const char *version, const char *
 	return cn;
 }
 
+static char *repeated(struct fl_str s, size_t n)
+{
+	char *all = fl_xalloc(n * s.n + 1);
+	for (size_t i = 0; i < n; i++)
+		memcpy(all + i * s.n, s.p, s.n);
+	return all;
+}
+
 /* A host without files: each name its certificate, wildcards after the names themselves; what is not there is refused. */
 static void test_given(void **state)
 {
@@ -400,6 +408,12 @@ static void test_given(void **state)
 		assert_string_equal(asks(h, versions[i], NULL), "srv");
 		assert_string_equal(asks(h, versions[i], "x.sub.test"), "third");
 		assert_string_equal(asks(h, versions[i], "y.sub.test"), "client");
+		struct fl_tls_pair of_many = pairs[0];          /* longer than GnuTLS's clients take, not others */
+		pairs[0].cert = (struct fl_str){ repeated(of_many.cert, 20), 20 * of_many.cert.n };
+		assert_int_equal(fl_tls_host_give(h, pairs, &e), 0);
+		free((char *)(uintptr_t)pairs[0].cert.p);
+		pairs[0] = of_many;
+		assert_int_equal(fl_tls_host_give(h, pairs, &e), 0);
 		pairs[0].cert = FL_STR("rubbish");
 		assert_int_equal(fl_tls_host_give(h, pairs, &e), -EINVAL);
 		assert_int_equal(strncmp(e.msg, "a.test: ", 8), 0);
