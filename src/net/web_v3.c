@@ -15,7 +15,9 @@
 
 _Static_assert(sizeof(struct fl_web_control) <= FL_QUIC_ROOM, "fits in its stream");
 
-enum { NOISE_MAX = 64 * 1024, NOISE_CALL = 32, UNI_STREAMS = 16, STREAM_WINDOW = 128 * 1024, OURS = 3 };
+enum { NOISE_MAX = 64 * 1024, NOISE_CALL = 32, UNI_STREAMS = 16, STREAM_WINDOW = 128 * 1024, OURS = 3,
+       /* Of a request's stream what is no body: its header, and the heads of frames of one octet each. ngtcp2 tells of half a window at a time. */
+       FRAMES_MAX = FL_WEB_HEAD + 2 * FL_WEB_BODY + STREAM_WINDOW / 2 };
 
 struct talk {
 	nghttp3_conn *h3;
@@ -30,6 +32,7 @@ struct ask {
 	struct fl_quic_stream *stream;
 	char *target;                           /* longer than head.text[] */
 	uint8_t *in; size_t in_cap;
+	size_t frames;                          /* octets that were no body, and are read */
 	struct fl_web_head head;
 };
 
@@ -249,6 +252,15 @@ void fl_web_v3_leave(struct fl_quic_conn *c)
 
 /* ---- streams ---- */
 
+/* What was read and is not kept may come anew, up to a limit: then the stream's window ends, and the request is late. */
+static void make_room(struct fl_quic_stream *s, size_t n)
+{
+	struct ask *a = s->user;
+	if (!a || !ngtcp2_is_bidi_stream(s->id) || (a->frames += n) > FRAMES_MAX)
+		return;
+	ngtcp2_conn_extend_max_stream_offset(s->conn->ng, s->id, n);
+}
+
 static void pass_on(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin)
 {
 	struct talk *t = s->conn->speaker;
@@ -259,6 +271,8 @@ static void pass_on(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool f
 	t->now = NULL;
 	if (used < 0)
 		failed(s->conn, used);
+	else
+		make_room(s, (size_t)used);
 }
 
 static void data_one_way(struct fl_quic_stream *s, const uint8_t *p, size_t n, bool fin)

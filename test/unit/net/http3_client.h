@@ -9,7 +9,7 @@ enum { REPLIES = 2000, BODY = 70000, CANCELLED = NGHTTP3_H3_REQUEST_CANCELLED };
 
 static nghttp3_conn *h3;
 static bool bare;                       /* no HTTP/3 of its own: streams are written by hand */
-static struct reply { struct fl_quic_stream *s; int status; unsigned fields; bool end; size_t n; const uint8_t *body; size_t nbody; bool more;
+static struct reply { struct fl_quic_stream *s; int status; unsigned fields; bool end; size_t n; const uint8_t *body; size_t nbody, step; bool more;
 		      char type[32], length[16], date[40]; uint8_t got[64]; } replies[REPLIES];
 static unsigned nreplies;
 static int64_t goaway;
@@ -140,11 +140,13 @@ static nghttp3_ssize give_body(nghttp3_conn *h, int64_t id, nghttp3_vec *v, size
 {
 	struct reply *r = user;
 	(void)h, (void)id, (void)nv, (void)u;
-	v[0] = (nghttp3_vec){ (uint8_t *)(uintptr_t)r->body, r->nbody };
+	size_t n = r->step && r->step < r->nbody ? r->step : r->nbody;
+	v[0] = (nghttp3_vec){ (uint8_t *)(uintptr_t)r->body, n };
 	if (!r->nbody && r->more)
 		return NGHTTP3_ERR_WOULDBLOCK;
-	r->nbody = 0;
-	if (!r->more)
+	r->body += n;
+	r->nbody -= n;
+	if (!r->more && !r->nbody)
 		*flags |= NGHTTP3_DATA_FLAG_EOF;
 	return 1;
 }

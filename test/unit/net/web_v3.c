@@ -136,6 +136,24 @@ static void test_bodies(void **state)
 	assert_int_equal(c.state, FL_QUIC_OPEN);
 }
 
+/* A body in frames of one octet each is as good as another. */
+static void test_small_frames(void **state)
+{
+	static uint8_t body[60000];
+	(void)state;
+	struct reply *r = part();
+	r->body = body;
+	r->nbody = sizeof body - 2;
+	r->step = 1;
+	r->more = false;
+	nghttp3_conn_resume_stream(h3, r->s->id);
+	fl_quic_conn_write(&c);
+	run(2 * FL_SEC);
+	assert_true(r->end && r->status == 200);
+	assert_int_equal(last.n, sizeof body);
+	assert_int_equal(fl_web_stats_read(&http_stats).slow, 0);
+}
+
 static void test_long_target(void **state)
 {
 	static char path[15001] = "/";
@@ -771,6 +789,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, open_http, close_http)
 #define W(f, open) cmocka_unit_test_setup_teardown(f, open, close_http)
 	const struct CMUnitTest tests[] = {
+		T(test_get), T(test_bodies), T(test_small_frames), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
 		T(test_get), T(test_bodies), T(test_long_target), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
 		T(test_rapid_parts), T(test_some_resets), T(test_unread), W(test_answer_not_taken, open_small), T(test_slow_requests),
 		T(test_client_budget), T(test_poor), T(test_hoard), T(test_leaves), T(test_unknown_streams), W(test_chatter, open_bare), T(test_chatter_and_requests),
