@@ -21,8 +21,11 @@ struct prom {
 	const struct fl_zones *zones;
 	struct named *named, **last;    /* the block's plugins that a query passes */
 	struct shown *shown;
-	struct fl_arena *arena;
+	struct fl_arena *arena;         /* the generation's: who is of the same */
+	struct prom *next;
 };
+
+static struct prom *all;                /* with a file for TLS, newest first; main thread */
 
 struct mine {
 	struct fl_stats **zone;         /* of each of the block's zones, and then of "." */
@@ -122,6 +125,34 @@ static void guard_get(struct fl_setup *s, struct prom *p)
 		fl_log(FL_ERROR, NULL, "Invalid TLS config: %.*s: %s; what it said before stays", FL_FMT(path), w.err.msg);
 }
 
+/* Of several files for an address the first is the one (plugin/metrics/setup.go: uniq). */
+static void guard_share(struct fl_setup *s, struct prom *p)
+{
+	const struct prom *o = all;
+	while (o && (o->arena != p->arena || !fl_str_eq(o->addr, p->addr)))
+		o = o->next;
+	if (!o) {
+		guard_get(s, p);
+		p->next = all;
+		all = p;
+		return;
+	}
+	if (!fl_str_eq(o->web_config, p->web_config))
+		fl_log(FL_WARN, "plugin/prometheus", "tls %.*s: %.*s goes by %.*s of a block before", FL_FMT(p->web_config), FL_FMT(p->addr),
+		       FL_FMT(o->web_config));
+	p->web_config = o->web_config;
+	p->guard = o->guard;
+}
+
+static void destroy(void *inst)
+{
+	struct prom **at = &all;
+	while (*at && *at != inst)
+		at = &(*at)->next;
+	if (*at)
+		*at = (*at)->next;
+}
+
 static int setup(struct fl_setup *s, void **inst)
 {
 	struct fl_disp *d = fl_setup_disp(s);
@@ -145,7 +176,7 @@ static int setup(struct fl_setup *s, void **inst)
 	while (!ret && fl_disp_next_block(d))
 		ret = option(s, p);
 	if (!ret && p->web_config.p)
-		guard_get(s, p);
+		guard_share(s, p);
 	return ret;
 }
 
@@ -252,4 +283,4 @@ static const struct fl_opt opts[] = {
 	{ 0 },
 };
 
-FL_PLUGIN(prometheus, .opts = opts, .setup = setup, .link = link, .chain = chain, .start = start, .stop = stop, .sent = sent);
+FL_PLUGIN(prometheus, .opts = opts, .setup = setup, .link = link, .chain = chain, .start = start, .stop = stop, .destroy = destroy, .sent = sent);

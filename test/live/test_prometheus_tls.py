@@ -265,6 +265,30 @@ def test_syntax(block, words):
         assert s.exit_code() == 1 and words in s.log()
 
 
+TWO = "".join(z + ":{port} {\n bind 127.0.0.1\n whoami\n prometheus 127.0.0.1:{m}%s\n}\n" for z in "abc")
+
+
+def test_several_files_at_one_address():
+    """The first counts, as in CoreDNS; after a reload the first of then."""
+    web = lambda name: " {\n  tls %s\n }" % name
+    with Prom(PAIR + ALICE, TWO % (web("web.yml"), web("other.yml"), "")) as s:
+        assert s.curl()[0] == 401 and s.shown(*RIGHT)
+        assert "[WARNING] plugin/prometheus: tls other.yml: 127.0.0.1:" in s.log() and "web.yml" in s.log()
+        (s.dir / "other.yml").write_text(PAIR)
+        s.write(TWO % ("", web("other.yml"), web("web.yml")))
+        s.signal("SIGUSR1")
+        s.wait_log("Reloading complete")
+        assert s.shown()
+
+
+@needs_coredns
+def test_several_files_at_one_address_of_coredns():
+    for order, status in (("web.yml", "other.yml"), 401), (("other.yml", "web.yml"), 200):
+        with Prom(PAIR + ALICE, TWO % (*(" {\n  tls %s\n }" % x for x in order), ""), binary=COREDNS, wait=False) as s:
+            (s.dir / "other.yml").write_text(PAIR)
+            until(lambda: s.curl()[0] == status)
+
+
 @needs_coredns
 def test_the_same_as_coredns():
     """Status, header and refusals of the same requests. (Length and date differ, and so does the order, which means nothing.)"""
