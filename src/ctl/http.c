@@ -367,9 +367,10 @@ uint16_t fl_http_port(const struct fl_http_face *face) { return face->li->port; 
 
 void fl_http_finish(struct fl_loop *l)
 {
+	for (struct listener *li = listeners; li; li = li->next)
+		if (li->faces)
+			return;
 	if (server.loop == l) {
-		for (struct listener *li = listeners; li; li = li->next)
-			fl_assert(!li->faces);
 		fl_tcp_destroy(server.tcp);     /* with the last connection of each they go */
 		server.tcp = NULL;
 		server_end();

@@ -54,7 +54,8 @@ int fl_http_listen_guarded(struct fl_loop *l, struct fl_str addr, const char *pa
 void fl_http_close(struct fl_http_face *face);
 /* The port that was bound (for ":0"). */
 uint16_t fl_http_port(const struct fl_http_face *face);
-/* Cuts every connection that is still open; when all faces are closed, before the loop is destroyed. */
+/* Cuts every connection that is still open; when all faces are closed, before the loop is destroyed. Else (a configuration was still being
+ * loaded) nothing. */
 void fl_http_finish(struct fl_loop *l);
 
 /* "HOST:PORT" into its parts, in Go's words when that fails: "address 8080: missing port in address". 0 or -EINVAL. */

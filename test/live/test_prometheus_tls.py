@@ -265,6 +265,28 @@ def test_syntax(block, words):
         assert s.exit_code() == 1 and words in s.log()
 
 
+def test_clients_at_the_end():
+    """Who is connected, in its handshake, or waits for its password when the server ends: nothing is left of it (ASan looks)."""
+    with Prom(PAIR + ALICE) as s:
+        c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        c.load_verify_locations(s.dir / "ca.pem")
+        raw = [socket.create_connection(("127.0.0.1", s.names["m"]), 10) for _ in range(3)]
+        tls = [c.wrap_socket(x, server_hostname="127.0.0.1") for x in raw[:2]]
+        tls[0].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"401" in tls[0].recv(100)
+        tls[1].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic YWxpY2U6d3Jvbmc=\r\n\r\n")
+        s.signal("SIGTERM")
+        assert s.exit_code() == 0
+
+
+def test_ended_while_it_loads():
+    loads = COREFILE.replace(" whoami\n", " kubernetes cluster.local {\n  endpoint http://127.0.0.1:1\n }\n")
+    with Prom(PAIR, loads, wait=False) as s:
+        until(lambda: s.curl()[0] == 200)
+        s.signal("SIGTERM")
+        assert s.exit_code() == 0
+
+
 TWO = "".join(z + ":{port} {\n bind 127.0.0.1\n whoami\n prometheus 127.0.0.1:{m}%s\n}\n" for z in "abc")
 
 

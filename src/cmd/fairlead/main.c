@@ -5,6 +5,7 @@
 #include "base/notify.h"
 #include "cmd/fairlead/cpus.h"
 #include "cmd/fairlead/flags.h"
+#include "ctl/http.h"
 #include "plugin/table.h"
 #include "dns/reload.h"
 #include <errno.h>
@@ -243,6 +244,7 @@ static int serve(const struct fl_process *p, const char *const *known)
 	remove_pidfile();
 	fl_server_destroy(server);
 	fl_reload_destroy(reload);
+	fl_http_finish(loop);           /* who still holds a connection of an admin face */
 	return status;
 }
 
