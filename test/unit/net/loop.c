@@ -444,23 +444,27 @@ static void stop(struct fl_timer *t)
 	fl_loop_stop(k->loop);
 }
 
-/* The real clock: one wait to the earliest timer, never woken before its time. */
+/* The real clock: one wait to the earliest timer, never woken before its time. Once more when the machine was too busy for us to come
+ * to the wait in time: a timer that is due needs none. */
 static void test_real_time(void **state)
 {
 	(void)state;
 	struct fl_loop *l = fl_loop_create();
 	struct tick k = { .t.fn = stop, .loop = l }, later = { .t.fn = stop, .loop = l };
-	uint64_t start = fl_clock_ns();
-	fl_timer_set(l, &later.t, start + 60 * FL_SEC);
-	fl_timer_set(l, &k.t, start + 15 * FL_MS + 1);
-	waits = 0;
-	fl_loop_run(l);
-	assert_int_equal(k.fired, 1);
+	last_timeout = 0;
+	for (int i = 1; i <= 100 && last_timeout == 0; i++) {
+		uint64_t start = fl_clock_ns();
+		fl_timer_set(l, &later.t, start + 60 * FL_SEC);
+		fl_timer_set(l, &k.t, start + 15 * FL_MS + 1);
+		waits = 0;
+		fl_loop_run(l);
+		assert_int_equal(k.fired, i);
+		assert_true(fl_clock_ns() >= start + 15 * FL_MS);
+		assert_true(later.t.on);
+		fl_timer_clear(l, &later.t);
+	}
 	assert_int_equal(waits, 1);
 	assert_in_range(last_timeout, 1, 16);
-	assert_true(fl_clock_ns() >= start + 15 * FL_MS);
-	assert_true(later.t.on);
-	fl_timer_clear(l, &later.t);
 	assert_false(later.t.on);
 	fl_loop_destroy(l);
 }
