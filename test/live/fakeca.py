@@ -281,7 +281,7 @@ class FakeCA:
     def ask(self, name):
         """(TXT texts, the answer) of the server under test."""
         q = dns.message.make_query(name, "TXT")
-        r = dns.query.udp(q, "127.0.0.1", port=self.dns_port, timeout=5)
+        r = dns.query.udp(q, "127.0.0.1", port=self.dns_port, timeout=20)
         return [s.decode() for rr in r.answer if rr.rdtype == dns.rdatatype.TXT for one in rr for s in one.strings], r
 
     def decide(self, n):

@@ -61,7 +61,7 @@ def become(root, env):
 
 def get(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as r:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as r:
             return r.status, r.read().decode()
     except urllib.error.HTTPError as e:
         return e.code, ""
@@ -72,7 +72,7 @@ def get(port, path):
 def ask(name, kind="A", tcp=False):
     q = dns.message.make_query(name, kind)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as s:
-        s.settimeout(6)
+        s.settimeout(20)
         s.connect(("127.0.0.1", 53))
         wire = q.to_wire()
         s.sendall(len(wire).to_bytes(2, "big") + wire if tcp else wire)
@@ -81,7 +81,7 @@ def ask(name, kind="A", tcp=False):
 
 
 def look(root, child, questions):
-    end = time.time() + 20
+    end = time.time() + 60
     while get(8181, "/ready")[0] != 200:
         if time.time() > end or os.waitpid(child, os.WNOHANG)[0]:
             return {"error": "never ready"}
@@ -112,8 +112,10 @@ def main():
         if "error" not in seen:
             api.put("services", {"metadata": {"name": "new", "namespace": "default"}, "spec": {
                 "type": "ClusterIP", "clusterIP": "10.96.0.2", "clusterIPs": ["10.96.0.2"], "ports": []}})
-            time.sleep(0.5)
-            seen["new"] = ask("new.default.svc.cluster.local.")
+            end = time.time() + 30
+            while "NXDOMAIN" in seen.setdefault("new", ["NXDOMAIN"]) and time.time() < end:
+                seen["new"] = ask("new.default.svc.cluster.local.")
+                time.sleep(0.05)
             os.kill(child, signal.SIGTERM)
             seen["exit"] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     print(json.dumps(seen), flush=True)

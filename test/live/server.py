@@ -78,8 +78,8 @@ class Server:
     def exit_code(self, timeout=60):
         return self.process.wait(timeout)
 
-    def udp(self, packet, host="127.0.0.1", port=None, timeout=1.0, family=socket.AF_INET):
-        """The reply to a packet; None when none comes."""
+    def udp(self, packet, host="127.0.0.1", port=None, timeout=20.0, family=socket.AF_INET):
+        """The reply to a packet; None when none comes: who wants that says for how long. (A busy machine answers late.)"""
         with socket.socket(family, socket.SOCK_DGRAM) as s:
             s.settimeout(timeout)
             s.connect((host, port or self.port))
@@ -89,7 +89,7 @@ class Server:
             except (socket.timeout, ConnectionRefusedError):
                 return None
 
-    def tcp(self, packets, timeout=3.0, port=None):
+    def tcp(self, packets, timeout=20.0, port=None):
         """The replies to packets on one connection, in the order they come."""
         with socket.create_connection(("127.0.0.1", port or self.port), timeout) as s:
             s.sendall(b"".join(len(p).to_bytes(2, "big") + p for p in packets))

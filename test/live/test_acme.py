@@ -61,7 +61,7 @@ class Acme(Server):
             return None
 
     def txt(self, name):
-        return dns.query.udp(dns.message.make_query(name, "TXT"), "127.0.0.1", port=self.port, timeout=5)
+        return dns.query.udp(dns.message.make_query(name, "TXT"), "127.0.0.1", port=self.port, timeout=20)
 
     def files(self):
         return sorted(p for p in (self.dir / "acme").rglob("*") if p.is_file())
@@ -462,7 +462,7 @@ def test_coredns_finds_ours_and_we_its():
             asked = len(ca.log)
             with start(ca, second or Server(None).binary, a.dir / "acme") as b:
                 b.wait_log("CoreDNS-1.15.0")
-                wait(lambda: b.udp(dns.message.make_query("example.org", "A").to_wire()))
+                wait(lambda: b.udp(dns.message.make_query("example.org", "A").to_wire(), timeout=1))
                 assert [b.cert(n).serial_number for n in ("dns.example.test", "x.example.test")] == shown
                 assert len(ca.log) == asked
 

@@ -6,18 +6,18 @@ from server import Server, free_port
 
 def get(port, path):
     try:
-        with urllib.request.urlopen(f"http://localhost:{port}{path}", timeout=5) as r:
+        with urllib.request.urlopen(f"http://localhost:{port}{path}", timeout=20) as r:
             return r.status, r.read().decode(), r.headers["Content-Type"]
     except urllib.error.HTTPError as e:
         return e.code, e.read().decode(), e.headers["Content-Type"]
 
 
-def ask(s, name="x.test.", rdtype="A", timeout=1.0):
+def ask(s, name="x.test.", rdtype="A", timeout=20.0):
     reply = s.udp(dns.message.make_query(name, rdtype).to_wire(), timeout=timeout)
     return dns.message.from_wire(reply) if reply else None
 
 
-def until(what, seconds=5):
+def until(what, seconds=60):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end
@@ -25,14 +25,14 @@ def until(what, seconds=5):
 
 
 def test_lameduck_serves_and_is_not_ready():
-    with Server(".:{port} {\n health :{h} {\n lameduck 2s\n }\n ready localhost:{r}\n whoami\n}\n", h=free_port(), r=free_port()) as s:
+    with Server(".:{port} {\n health :{h} {\n lameduck 5s\n }\n ready localhost:{r}\n whoami\n}\n", h=free_port(), r=free_port()) as s:
         assert get(s.names["h"], "/health")[:2] == (200, "OK") and get(s.names["r"], "/ready")[:2] == (200, "OK")
         began = time.monotonic()
         s.signal("SIGTERM")
-        until(lambda: get(s.names["r"], "/ready")[:2] == (503, "Shutting down"), 1.5)
+        until(lambda: get(s.names["r"], "/ready")[:2] == (503, "Shutting down"))
         assert get(s.names["h"], "/health")[:2] == (200, "OK") and ask(s)
-        assert s.exit_code() == 0 and 1.9 < time.monotonic() - began < 8
-        assert "[INFO] plugin/health: Going into lameduck mode for 2s" in s.log()
+        assert s.exit_code() == 0 and time.monotonic() - began > 4.9
+        assert "[INFO] plugin/health: Going into lameduck mode for 5s" in s.log()
 
 
 def test_metrics_over_a_reload():

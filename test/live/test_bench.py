@@ -1,7 +1,8 @@
 """The rig of the benchmarks where it could lie: what a latency counts from, what a plot shows, rows that are not there."""
 import json, pathlib, signal, subprocess, sys, time, xml.etree.ElementTree
 
-from server import BINARY, free_port
+from server import BINARY
+from upstream import Upstream, wait_for
 
 TOOLS = pathlib.Path(BINARY).parent
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -13,19 +14,13 @@ def test_open_loop_counts_from_when_a_question_was_due(tmp_path):
     """The client stands still for a while: its questions go late, and that is their latency, as it would be a user's."""
     questions = tmp_path / "q"
     questions.write_text("a.test A\n")
-    port = free_port()
-    echo = subprocess.Popen([TOOLS / "bench_echo", "127.0.0.1", str(port)])
-    try:
-        time.sleep(0.3)
-        load = subprocess.Popen([TOOLS / "bench_load", "127.0.0.1", str(port), questions, "-r", "500", "-t", "3"], stdout=subprocess.PIPE)
-        time.sleep(1)
+    with Upstream(lambda q, wire, peer: wire[:2] + b"\x80" + wire[3:]) as echo:
+        load = subprocess.Popen([TOOLS / "bench_load", "127.0.0.1", str(echo.port), questions, "-r", "500", "-t", "3"], stdout=subprocess.PIPE)
+        wait_for(lambda: len(echo.seen) > 100)                  # it is at work
         load.send_signal(signal.SIGSTOP)
         time.sleep(0.7)
         load.send_signal(signal.SIGCONT)
-        got = json.loads(load.communicate(timeout=30)[0])
-    finally:
-        echo.terminate()
-        echo.wait()
+        got = json.loads(load.communicate(timeout=60)[0])
     assert got["sent"] >= 1400, got                             # none left out: 500 a second for three seconds
     assert got["p90_us"] >= 50000, got                          # a fifth of them were due while it stood still, for 350 ms on average
     assert got["p50_us"] <= got["p90_us"] <= got["p99_us"] <= got["p999_us"]

@@ -11,6 +11,7 @@ BOOKS = SERVES.replace("    errors\n", "    errors\n    prometheus 127.0.0.1:{po
 
 class Books(World):
     """Its upstream answers, fails, is silent or lies, as the name says."""
+    lies = 0
 
     def later(self, q, wire, peer):
         name, good = q.question[0].name.to_text(), a_record(q)
@@ -21,6 +22,7 @@ class Books(World):
             r.set_rcode(dns.rcode.SERVFAIL)
             return r.to_wire()
         elif name.startswith("lie"):
+            self.lies += 1
             return [bytes([good[0] ^ 1]) + good[1:], good]
         elif not name.startswith("mute"):
             return good
@@ -54,7 +56,7 @@ class Books(World):
 def test_books(tmp_path):
     with Books(tmp_path) as w, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
         c.connect(("127.0.0.1", w.asker.port))
-        c.settimeout(12)
+        c.settimeout(30)
         count = 0
         for way in WAYS:
             for name in ("good", "fail", "lie", "mute", "good", "lie"):
@@ -72,4 +74,4 @@ def test_books(tmp_path):
         assert w.sum("coredns_cache_hits") + w.sum("coredns_cache_misses") == requests
         assert w.sum("coredns_cache_hits") == 2 * len(WAYS)
         assert len(w.up.seen) == w.sum("coredns_proxy_conn_cache_hits", proto="udp") + w.sum("coredns_proxy_conn_cache_misses", proto="udp")
-        assert w.sum("fairlead_forward_odd_replies", reason="id") == len(WAYS)
+        assert len(WAYS) <= w.sum("fairlead_forward_odd_replies", reason="id") <= w.lies     # more when a busy machine took the time of one

@@ -13,9 +13,9 @@ import h2.config, h2.connection, h2.errors, h2.events, h2.exceptions, h2.setting
 COREFILE = """https://.:{port} {
     tls {dir}/srv.pem {dir}/srv.key
     timeouts {
-        read 1s
-        write 2s
-        idle 2s
+        read {read}
+        write {write}
+        idle {idle}
     }
     OPTIONS
     prometheus 127.0.0.1:{port2}
@@ -272,7 +272,7 @@ def test_alpn():
 def test_slow_clients():
     """A request that does not become whole, a connection that says nothing, an answer that nobody takes."""
     big = "\n".join(f'answer "{{{{ .Name }}}} 60 IN TXT {i:03d}{"x" * 240}"' for i in range(200))
-    with doh("template IN TXT big.test {\n%s\n}\nwhoami" % big) as srv:
+    with doh("template IN TXT big.test {\n%s\n}\nwhoami" % big, read="1s", write="2s", idle="2s") as srv:
         c = client(srv)
         stream = c.send("POST", "/dns-query", b"\0" * 20, end=False)
         assert c.wait(stream) is None and c.resets[stream] == h2.errors.ErrorCodes.CANCEL
@@ -479,9 +479,8 @@ def test_grpc(tls):
 
 def test_grpc_clients_may_idle():
     """They open their channel before they need it, and keep it: neither `read` nor `idle` ends that."""
-    with Tls("whoami", corefile=GRPC) as srv:
+    with Tls("whoami", corefile=GRPC, read="1s", idle="2s") as srv:
         c = client(srv)
-        c.s.settimeout(10)
         time.sleep(3)
         assert call(c, wrapped(query("example.org")))[2] == "0"
         c.s.close()
@@ -503,7 +502,7 @@ def test_grpc_of_coredns():
         front.write(up)
         with front as f:
             for i in range(20):
-                reply = f.udp(query("example.org", qid=i), timeout=5)
+                reply = f.udp(query("example.org", qid=i), timeout=20)
                 assert reply and dns.message.from_wire(reply).id == i
 
 

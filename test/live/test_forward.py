@@ -15,7 +15,7 @@ def ca(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("certs"))
 
 
-def ask(s, name, kind="A", edns=True, tcp=False, timeout=8.0):
+def ask(s, name, kind="A", edns=True, tcp=False, timeout=20.0):
     q = dns.message.make_query(name, kind, use_edns=0 if edns else -1)
     wire = s.tcp([q.to_wire()], timeout=timeout)[0] if tcp else s.udp(q.to_wire(), timeout=timeout)
     assert wire is not None, f"no answer for {name}"
@@ -330,7 +330,10 @@ def test_resolv_conf_changes_under_load():
         threads = [threading.Thread(target=client, args=(k,)) for k in range(4)]
         for t in threads:
             t.start()
-        for n in range(20):
+        told = lambda: s.log().count("other servers in resolv.conf") >= 3
+        for n in range(500):
+            if n >= 20 and told() and len(done) > 20:
+                break
             (s.dir / "new").write_text("".join(f"nameserver {net}.{1 + (n + i) % 3}\n" for i in range(1 + n % 3)))
             (s.dir / "new").rename(s.dir / "resolv.conf")
             if n % 8 == 7:
@@ -339,8 +342,7 @@ def test_resolv_conf_changes_under_load():
         stop.set()
         for t in threads:
             t.join()
-        assert not lost and len(done) > 20
-        assert s.log().count("other servers in resolv.conf") >= 3
+        assert not lost and len(done) > 20 and told()
         s.signal("SIGTERM")
         assert s.exit_code(30) == 0
 
@@ -505,8 +507,8 @@ def test_many_in_flight():
             while not stop.is_set():
                 now = time.time()
                 with lock:
-                    due = [h for h in held if h[0] <= now]
-                    held[:] = [h for h in held if h[0] > now]
+                    due = [h for h in held if h[0] <= now][:100]        # no more than any socket's queue takes
+                    held[:] = held[len(due):]
                 for _, wire, peer in due:
                     up.udp.sendto(wire, peer)
                 time.sleep(0.01)
@@ -520,7 +522,7 @@ def test_many_in_flight():
                 got, sent, end = set(), 0, time.time() + 60
                 while len(got) < n and time.time() < end:
                     for _ in range(20):
-                        if sent < n:
+                        if sent < n and sent - len(up.seen) < 100:      # nor do more wait to be read
                             q = dns.message.make_query(f"n{sent}.test", "A")
                             q.id = sent
                             c.send(q.to_wire())

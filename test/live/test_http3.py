@@ -13,9 +13,9 @@ COREFILE = """https3://.:{port} {
     bind 127.0.0.1
     tls {dir}/srv.pem {dir}/srv.key CLIENTS
     timeouts {
-        read 1s
-        write 2s
-        idle 2s
+        read {read}
+        write {write}
+        idle {idle}
     }
     OPTIONS
     prometheus 127.0.0.1:{port2}
@@ -182,7 +182,7 @@ def reloaded(srv, text, count):
 
 def test_reload(peer):
     """Connections stay, and ask the new configuration; new ones see the new certificate."""
-    text = COREFILE.replace("CLIENTS", "").replace("idle 2s", "idle 60s")
+    text = COREFILE.replace("CLIENTS", "")
     with Tls("", corefile=text.replace("OPTIONS", "whoami\nreload 2s")) as srv, Client(peer, srv.port, ca=srv.dir / "ca.pem") as c:
         a = c.ask()
         assert (a.server, len(dns.message.from_wire(a.body).additional)) == ("first", 2)
@@ -249,7 +249,7 @@ def test_certificate_is_verified(peer):
 
 def test_limits(peer):
     """Connections of all shards together; streams of one; what 0 means."""
-    with serve("https3 {\n max_connections 2\n max_streams 1\n }\n whoami", env={"GOMAXPROCS": "2"}) as srv:
+    with serve("https3 {\n max_connections 2\n max_streams 1\n }\n whoami", env={"GOMAXPROCS": "2"}, idle="5s") as srv:
         with Client(peer, srv.port) as a, Client(peer, srv.port) as b, Client(peer, srv.port) as c:
             assert a.ask().status == b.ask().status == 200
             assert c.ask(timeout=3).error
@@ -267,7 +267,7 @@ def test_limits(peer):
 
 
 def test_idle(peer):
-    with serve() as srv, Client(peer, srv.port) as c:
+    with serve(idle="2s") as srv, Client(peer, srv.port) as c:
         assert c.ask().conns == 1
         srv.wait_metric('fairlead_quic_events_total{event="timeout"}', 1)
         a = c.ask()

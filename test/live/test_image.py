@@ -100,7 +100,7 @@ def test_it_runs_as_a_pod(image, tmp_path, overlay, custom):
     (volumes / "resolv.conf").write_text("nameserver 192.0.2.1\n")
     (volumes / "questions").write_text(json.dumps(questions))
     p = subprocess.run(["unshare", "-m", "-n", "-p", "-f", sys.executable, str(HERE / "inside.py"), str(root), str(volumes)],
-                       capture_output=True, text=True, timeout=60)
+                       capture_output=True, text=True, timeout=240)
     assert p.returncode == 0, p.stderr
     seen = json.loads(p.stdout)
     assert "error" not in seen, p.stderr

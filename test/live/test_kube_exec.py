@@ -64,7 +64,7 @@ def test_expired_token(world):
     d, a = world
     credential(d, '"token":"one","expirationTimestamp":"2020-01-01T00:00:00Z"')         # each request needs a run
     with Server(COREFILE % "", api=write(d, a.url, timeout="\n    startup_timeout 1s")) as s:
-        deadline = time.time() + 10
+        deadline = time.time() + 60
         while runs(d) < 3 and time.time() < deadline:
             time.sleep(0.05)
         assert runs(d) >= 3
@@ -104,7 +104,7 @@ def test_a_plugin_that_hangs_holds_nobody(world):
         t = time.time()
         for _ in range(5):
             ask(s, "a")                         # answered, with whatever there is
-        assert time.time() - t < 20
+        assert time.time() - t < 60
 
 
 def test_through_a_proxy(world):
@@ -145,7 +145,7 @@ def test_plain_http_through_a_proxy_of_the_environment():
         threading.Thread(target=serve, daemon=True).start()
         env = {"HTTP_PROXY": f"http://127.0.0.1:{srv.getsockname()[1]}", "NO_PROXY": "other.test"}
         with Server(COREFILE % "", api="endpoint http://api.test:8080\n    startup_timeout 1s", env=env):
-            deadline = time.time() + 10
+            deadline = time.time() + 60
             while not heads and time.time() < deadline:
                 time.sleep(0.02)
     assert heads and heads[0].startswith("GET http://api.test:8080/api/v1/") or "GET http://api.test:8080/apis/" in heads[0]

@@ -7,6 +7,7 @@ import dns.rcode
 import pytest
 from fakeapi import FakeAPI, make_certificates
 from server import BINARY, Server, free_port, peak_rss_kb, sanitized
+from upstream import wait_for
 
 COREFILE = "cluster.local:{port} {\n  errors\n  kubernetes cluster.local {\n    {api}\n  }\n  %s\n}\n"
 
@@ -17,13 +18,13 @@ def service(name, ip, **meta):
 
 
 def ask(s, name):
-    reply = s.udp(dns.message.make_query(name + ".d.svc.cluster.local.", "A").to_wire(), timeout=3)
+    reply = s.udp(dns.message.make_query(name + ".d.svc.cluster.local.", "A").to_wire())
     assert reply, "no answer; the log:\n" + s.log()
     m = dns.message.from_wire(reply)
     return m.answer[0][0].address if m.answer else dns.rcode.to_text(m.rcode())
 
 
-def becomes(s, name, want, seconds=10):
+def becomes(s, name, want, seconds=60):
     end = time.time() + seconds
     while ask(s, name) != want:
         assert time.time() < end, f"{name} is {ask(s, name)}, not {want}; the log:\n{s.log()}"
@@ -45,13 +46,14 @@ def serve(api, more="", **kw):
 def test_follows(api):
     with serve(api) as s:
         assert ask(s, "a") == "10.0.0.1"
+        before = len(api.requests())
         api.put("services", service("a", "10.0.0.2"))
-        becomes(s, "a", "10.0.0.2", 2)
+        becomes(s, "a", "10.0.0.2")
         api.delete("services", "a", "d")
-        becomes(s, "a", "NXDOMAIN", 2)
+        becomes(s, "a", "NXDOMAIN")
         api.put("services", service("large", "10.0.0.4", annotations={"x": "y" * (1 << 20)}))
-        becomes(s, "large", "10.0.0.4", 5)
-        assert "Failed" not in s.log()
+        becomes(s, "large", "10.0.0.4")
+        assert "Failed" not in s.log() and len(api.requests()) == before        # by the watch that was there
 
 
 def test_ready_means_answers(api):
@@ -59,13 +61,13 @@ def test_ready_means_answers(api):
     for _ in range(8):
         admin = free_port()
         with serve(api, f"ready 127.0.0.1:{admin}", wait=False) as s, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dns_:
-            dns_.settimeout(5)
+            dns_.settimeout(20)
             dns_.connect(("127.0.0.1", s.port))
-            end, said = time.time() + 20, b""
+            end, said = time.time() + 60, b""
             while b" 200 " not in said:
                 assert time.time() < end, s.log()
                 try:
-                    with socket.create_connection(("127.0.0.1", admin), 5) as c:
+                    with socket.create_connection(("127.0.0.1", admin), 20) as c:
                         c.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
                         said = c.recv(4096)
                 except ConnectionError:
@@ -84,19 +86,19 @@ def test_outage(api):
         api.put("services", service("b", "10.0.0.3"))
         api.delete("services", "a", "d")
         api.up()
-        becomes(s, "b", "10.0.0.3", 8)
-        becomes(s, "a", "NXDOMAIN", 1)
+        becomes(s, "b", "10.0.0.3")
+        becomes(s, "a", "NXDOMAIN")
 
 
 def test_server_comes_after_us(api):
     api.down()
     with serve(api, wait=False) as s:
         s.wait_log("waiting for Kubernetes API before starting server")
-        s.wait_log("CoreDNS-1.15.0", 15)
+        s.wait_log("CoreDNS-1.15.0")
         assert "starting server with unsynced Kubernetes API" in s.log()
         assert ask(s, "a") == "SERVFAIL"
         api.up()
-        becomes(s, "a", "10.0.0.1", 8)
+        becomes(s, "a", "10.0.0.1")
 
 
 @pytest.mark.parametrize("fault", [dict(do="garbage"), dict(do="junk"), dict(do="cut", bytes=70), dict(do="huge"), dict(do="status", code=500),
@@ -105,10 +107,10 @@ def test_faults(api, fault):
     with serve(api) as s:
         api.fault(**fault, times=4)
         api.put("services", service("a", "10.0.0.2"))
-        becomes(s, "a", "10.0.0.2", 2)
+        becomes(s, "a", "10.0.0.2")
         api.drop()
         api.put("services", service("a", "10.0.0.7"))
-        becomes(s, "a", "10.0.0.7", 15)
+        becomes(s, "a", "10.0.0.7")
         assert s.process.poll() is None
 
 
@@ -120,7 +122,7 @@ def test_reload_keeps_what_it_has(api):
         s.wait_log("Reloading complete")
         assert ask(s, "a") == "10.0.0.1"
         api.put("services", service("a", "10.0.0.2"))
-        becomes(s, "a", "10.0.0.2", 2)
+        becomes(s, "a", "10.0.0.2")
         assert len(api.requests()) == before
 
 
@@ -168,24 +170,26 @@ def test_relist_needs_no_second_copy():
 ])
 def test_bad_configuration(tmp_path, api, says):
     (tmp_path / "Corefile").write_text(COREFILE.replace("{port}", "0").replace("{api}", api) % "")
-    p = subprocess.run([BINARY], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    p = subprocess.run([BINARY], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert p.returncode == 1 and says in p.stderr
 
 
 def test_lists_at_their_rate(api):
     api.set(watchlist=False)
+    began = time.time()
     with Server(COREFILE % "", api="endpoint " + api.url + "\n    apiserver_qps 2\n    apiserver_burst 1") as s:
         assert ask(s, "a") == "10.0.0.1"
         lists = sorted(r["at"] for r in api.requests() if r["verb"] == "list" and r["status"] == 200)
-        assert len(lists) == 3 and all(b - a > 0.4 for a, b in zip(lists, lists[1:])), lists
+        assert len(lists) == 3 and all(at - began > 0.49 * i for i, at in enumerate(lists)), lists     # a busy machine is late, never early
         assert sum(r["verb"] == "watch" for r in api.requests()) >= 3
 
 
 def test_one_request_at_a_time(api):
     api.fault("hang", "services")               # whoever asks for services gets no head for a while
     with Server(COREFILE % "", api="endpoint " + api.url + "\n    apiserver_max_inflight 1\n    startup_timeout 1s") as s:
+        wait_for(lambda: any(r["path"].endswith("/services") for r in api.requests()))
         asked = [r["path"].rsplit("/", 1)[-1] for r in api.requests()]
-        assert asked[-1] == "services" or len(asked) < 3, asked         # nobody overtakes it
+        assert asked[-1] == "services", asked                           # nobody overtakes it
         before = len(asked)
         time.sleep(0.5)
         assert len(api.requests()) == before

@@ -3,12 +3,13 @@ import os, re, subprocess, time
 import dns.flags, dns.message, dns.rcode
 import pytest
 from server import BINARY, Server, free_port, sanitized
+from upstream import wait_for
 
 WHOAMI = ".:{port} {\n  whoami\n}\n"
 
 
 def run(*args, cwd=None, stdin=subprocess.DEVNULL, **kw):
-    return subprocess.run([BINARY, *args], cwd=cwd, stdin=stdin, capture_output=True, text=True, timeout=20, **kw)
+    return subprocess.run([BINARY, *args], cwd=cwd, stdin=stdin, capture_output=True, text=True, timeout=60, **kw)
 
 
 def ask(s, name="x.test.", rdtype="A"):
@@ -83,7 +84,7 @@ def test_default_corefile(tmp_path):
         assert p.stdout.readline() == f".:{port}\n"
     finally:
         p.terminate()
-        assert p.wait(10) == 0
+        assert p.wait(60) == 0
 
 
 def test_stdin_corefile():
@@ -98,14 +99,12 @@ def test_stdin_corefile():
         assert "Reloading" in p.stdout.readline() and "Reloading complete" in p.stdout.readline()
     finally:
         p.terminate()
-        assert p.wait(10) == 0
+        assert p.wait(60) == 0
 
 
 def test_quiet():
     with Server(WHOAMI, args=["-quiet"], wait=False) as s:
-        end = time.time() + 5
-        while not ask(s) and time.time() < end:
-            pass
+        wait_for(lambda: ask(s))
         assert s.log() == ""
 
 
@@ -174,9 +173,13 @@ def test_idle_costs_nothing():
                 text = open(f"/proc/{s.process.pid}/task/{t}/status").read()
                 n += sum(int(x) for x in re.findall(r"ctxt_switches:\s+(\d+)", text))
             return n
-        before = switches()
-        time.sleep(3)
-        assert switches() - before <= 6
+        for _ in range(5):                      # a busy machine may be late with what the start and the question left to do
+            before = switches()
+            time.sleep(3)
+            after = switches()
+            if after - before <= 6:
+                break
+        assert after - before <= 6
 
 
 def test_shards_follow_gomaxprocs():

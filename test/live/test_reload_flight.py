@@ -102,14 +102,14 @@ def answers(c, n):
 def reload(s, text, count=1):
     s.write(text)
     s.signal("SIGUSR1")
-    s.wait_log("Reloading complete", 30, count)
+    s.wait_log("Reloading complete", 60, count)
 
 
 @pytest.mark.parametrize("what", ["server", "listeners go", "asker", "both", "server ends"])
 def test_in_flight(tmp_path, what):
     with World(tmp_path) as w, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
         c.connect(("127.0.0.1", w.asker.port))
-        c.settimeout(12)
+        c.settimeout(30)
         w.hold = False
         for way in WAYS:                        # connections are there
             ask(c, way, 1)

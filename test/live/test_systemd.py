@@ -9,7 +9,7 @@ UNIT = ROOT / "deploy/systemd/fairlead.service"
 def test_the_manager_is_told(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(5)
+        manager.settimeout(60)
 
         def hears():
             return dict(line.split("=", 1) for line in manager.recv(4096).decode().splitlines())

@@ -61,7 +61,7 @@ def context(ca=None, alpn=(), client=None, version=None):
     return c
 
 
-def connect(port, ctx, timeout=10, **kw):
+def connect(port, ctx, timeout=60, **kw):
     s = socket.create_connection(("127.0.0.1", port), timeout)
     try:
         return ctx.wrap_socket(s, server_hostname="localhost", **kw)

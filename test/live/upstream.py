@@ -106,7 +106,7 @@ def a_record(query, address="192.0.2.1", ttl=60):
     return r.to_wire()
 
 
-def wait_for(what, timeout=10):
+def wait_for(what, timeout=60):
     end = time.time() + timeout
     while time.time() < end:
         got = what()
