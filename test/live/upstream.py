@@ -7,7 +7,7 @@ class Upstream:
     """answer(query, wire, peer) → bytes, or a list of bytes to send, or None. Free port on `host`; several on one port by `port`."""
 
     def __init__(self, answer, host="127.0.0.1", port=0, tls=None):
-        self.answer, self.tls, self.seen, self.peers, self.open = answer, tls, [], [], True
+        self.answer, self.tls, self.seen, self.peers, self.conns, self.open = answer, tls, [], [], [], True
         while True:
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -32,8 +32,9 @@ class Upstream:
         return self
 
     def __exit__(self, *_):
+        """Gone, with its connections: who holds one hears no more of it."""
         self.open = False
-        for s in (self.tcp, self.udp):
+        for s in (self.tcp, self.udp, *self.conns):
             try:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -66,12 +67,14 @@ class Upstream:
                 s, peer = self.tcp.accept()
             except OSError:
                 return
+            self.conns.append(s)
             threading.Thread(target=self._conn, args=(s, peer), daemon=True).start()
 
     def _conn(self, s, peer):
         try:
             if self.tls:
-                s = self.tls.wrap_socket(s, server_side=True)
+                raw, s = s, self.tls.wrap_socket(s, server_side=True)
+                self.conns[self.conns.index(raw)] = s           # the old object has no descriptor any more
             data = b""
             while True:
                 got = s.recv(65536)
