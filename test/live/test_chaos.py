@@ -87,7 +87,8 @@ def test_chaos(tmp_path):
     judge, asked, books, without, held, code, log = asyncio.run(storm(seed, names, dict(ports, cert=cert, key=key), tls))
     assert not +judge.bad, judge.bad
     assert len(judge.took) == asked and judge.codes[0] > asked / 3
-    assert max(judge.took) < (4.5 + (10 if sanitized(BINARY) else 1)), max(judge.took)
+    # Once it was 8 s, where followers began to count anew; what lies between is for a busy machine.
+    assert max(judge.took) < (4.5 + (10 if sanitized(BINARY) else 2.5)), max(judge.took)
     requests, responses, cache, hits, misses, panics = books
     assert requests == responses >= asked and cache == hits + misses and not panics and not without
     assert held[1] < held[0] + 200, held
