@@ -39,7 +39,7 @@ struct trip {
 	bool back, padded;
 	int ret;
 	const char *why;
-	uint64_t deadline_ns, asked_ns;
+	uint64_t began_ns, deadline_ns, asked_ns;
 	struct fl_message m;
 	struct fl_up_ask ask;
 };
@@ -259,6 +259,7 @@ static enum fl_verdict give_up(struct trip *t)
 	q->res.has_ede = true;
 	q->res.ede = t->ret && t->ret != -ETIMEDOUT ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
 	q->res.ede_text = q->res.why;
+	q->res.live = t->began_ns + ONE_NS > t->deadline_ns;    /* others took the time: no cache shall say that of the name */
 	return v;
 }
 
@@ -276,6 +277,7 @@ static enum fl_verdict begin(struct grpc *g, struct fl_query *q)
 		return fl_yield(q, -ENOMEM);
 	t->ask.question = (uint16_t)(q->qname.len + 4u);
 	t->ask.done = back;
+	t->began_ns = fl_now(q->shard);
 	t->deadline_ns = q->root->born_ns + BUDGET_NS;  /* also of one that waited for another's answer before (cache) */
 	fl_policy_order(g->policy, t->order, g->n, q->shard->rng, &g->robin);
 	*fl_slot(q) = t;

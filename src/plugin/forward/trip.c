@@ -31,7 +31,7 @@ struct trip {
 	uint8_t order[FWD_MAX + 1], at; /* servers of the set, and which is next */
 	uint8_t *many;                  /* order, when the set has more servers than that (files) */
 	unsigned fails, attempts, failovers;
-	uint64_t deadline_ns, hedge_ns; /* hedge_ns: when another server is asked too; 0: not any more */
+	uint64_t began_ns, deadline_ns, hedge_ns;       /* hedge_ns: when another server is asked too; 0: not any more */
 	bool counted;                   /* in st->concurrent */
 	uint16_t *equal;                /* where it is counted, while it is in a stanza */
 	int ret;                        /* of the last exchange that failed */
@@ -378,6 +378,7 @@ static const char *in_short(struct trip *t)
 static enum fl_verdict give_up(struct trip *t)
 {
 	struct fl_query *q = t->q;
+	bool hurried = t->began_ns + (uint64_t)t->st->read_ns > t->deadline_ns;
 	if (t->ret == -EOPNOTSUPP) {
 		leave(t);
 		return fl_fail(q, FL_NOTIMP, t->why);
@@ -389,6 +390,7 @@ static enum fl_verdict give_up(struct trip *t)
 	q->res.has_ede = true;
 	q->res.ede = full || loop ? EDE_OTHER : t->ret && t->ret != -ETIMEDOUT ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
 	q->res.ede_text = text;
+	q->res.live = hurried && (!t->ret || t->ret == -ETIMEDOUT);     /* others took the time: no cache shall say that of the name */
 	return v;
 }
 
@@ -555,6 +557,7 @@ enum fl_verdict fl_forward_query(void *inst, struct fl_query *q)
 	if (!t)
 		return fl_yield(q, -ENOMEM);
 	t->q = q;
+	t->began_ns = fl_now(q->shard);
 	t->ticket = fl_ticket(q);
 	t->leg.trip = t;
 	*fl_slot(q) = t;
