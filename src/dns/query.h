@@ -34,7 +34,7 @@ struct fl_reply {
 	uint16_t ede;           /* RFC 8914 code, sent when has_ede and the client sent EDNS */
 	bool has_ede;
 	bool bare;              /* only an rcode: nothing was written (CoreDNS tells the two apart in cache, errors, log) */
-	bool live;              /* from an index that is always fresh (kubernetes): caches keep their hands off */
+	bool live;              /* of this moment: from an index that is always fresh (kubernetes), or for want of time (forward): no cache keeps it */
 	const char *ede_text;
 	const char *why;        /* the error, for `errors` and the log */
 	struct fl_edns *opt;    /* options to add (nsid, padding, cookie) */

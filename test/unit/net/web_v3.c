@@ -789,8 +789,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, open_http, close_http)
 #define W(f, open) cmocka_unit_test_setup_teardown(f, open, close_http)
 	const struct CMUnitTest tests[] = {
-		T(test_get), T(test_bodies), T(test_small_frames), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
-		T(test_get), T(test_bodies), T(test_long_target), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
+		T(test_get), T(test_bodies), T(test_small_frames), T(test_long_target), T(test_many), T(test_trailers), T(test_large_headers), T(test_rapid_reset),
 		T(test_rapid_parts), T(test_some_resets), T(test_unread), W(test_answer_not_taken, open_small), T(test_slow_requests),
 		T(test_client_budget), T(test_poor), T(test_hoard), T(test_leaves), T(test_unknown_streams), W(test_chatter, open_bare), T(test_chatter_and_requests),
 		W(test_few_streams, open_few), W(test_wrong, open_bare), T(test_twice), T(test_control_is_reset), T(test_control_is_not_wanted), T(test_malformed), T(test_malformed_for_ever),
