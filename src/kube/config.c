@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #define ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"

@@ -245,7 +245,7 @@ static void remember(struct fl_tls *t)
 	t->past = NULL;
 }
 
-/* The names or the addresses that a certificate is for, with commas between them. How many; more than fit: the text is of no use. */
+/* The names or the addresses that a certificate is for, with commas between them; "" when there is no room for all. How many. */
 static unsigned names_of(struct gnutls_session_int *s, bool ip, char *to, size_t cap)
 {
 	unsigned n = 0, all = 0;
@@ -272,7 +272,9 @@ static unsigned names_of(struct gnutls_session_int *s, bool ip, char *to, size_t
 	gnutls_x509_crt_deinit(crt);
 	for (size_t i = 0; i < at; i++) /* it goes to the log */
 		to[i] = to[i] >= ' ' && to[i] < 0x7f ? to[i] : '?';
-	return at + 1 < cap ? all : all + 100;
+	if (at + 1 >= cap)
+		*to = 0;
+	return all;
 }
 
 static void refused_name(struct gnutls_session_int *s, const char *name, const char *text, struct fl_err *e)
@@ -284,8 +286,8 @@ static void refused_name(struct gnutls_session_int *s, const char *name, const c
 		fl_err_set(e, "%scannot validate certificate for %s because it doesn't contain any IP SANs", text, name);
 	else if (!n)
 		fl_err_set(e, "%scertificate is not valid for any names, but wanted to match %s", text, name);
-	else if (n >= 100)              /* Go has them all when they are fewer than that; we, as far as there is room */
-		fl_err_set(e, "%scertificate is valid for %u names, but none matched %s", text, n - 100, name);
+	else if (!*names)               /* Go has them all when they are fewer than that; we, as far as there is room */
+		fl_err_set(e, "%scertificate is valid for %u names, but none matched %s", text, n, name);
 	else
 		fl_err_set(e, "%scertificate is valid for %s, not %s", text, names, name);
 }

@@ -185,12 +185,7 @@ static void *make_agent(void *arg)
 static void destroy_agent(void *agent) { fl_acme_agent_destroy(agent); }
 
 /* The CA will ask this server: not before it serves. */
-static void serves(void *inst)
-{
-	struct tls *t = inst;
-	if (t->agent)
-		fl_acme_agent_start(t->agent);
-}
+static void serves(void *inst) { fl_acme_agent_start(((struct tls *)inst)->agent); }
 
 static int acme(struct fl_setup *s, struct tls *t)
 {
